@@ -1,0 +1,20 @@
+# One imported target per foreign library. Only the door that wraps a library includes its header
+# (scripts/check-source holds that); linking goes through the room that owns the door.
+function(door name)
+  pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${ARGN})
+endfunction()
+
+door(MICROHTTPD libmicrohttpd)
+door(GNUTLS gnutls)
+door(CURL libcurl)
+door(JSONC json-c)
+door(SQLITE sqlite3)
+door(OPENSSL openssl)
+door(YAML yaml-0.1)
+door(ZSTD libzstd)
+door(LIBVIRT libvirt libvirt-qemu)
+door(NL libnl-route-3.0)
+door(ARCHIVE libarchive)
+door(INIH inih)
+door(CHECK check)
+door(SYSTEMD libsystemd)
