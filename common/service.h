@@ -1,0 +1,64 @@
+/*
+ * What the main.c of every service shares: options, configuration, logs, keys, signals, readiness.
+ *
+ *   jogak-aggregate [--config FILE] [--check-config] [--version] [--help]
+ * SIGTERM and SIGINT end it; SIGHUP loads the log levels again. It tells systemd READY=1.
+ */
+#ifndef JOGAK_SERVICE_H
+#define JOGAK_SERVICE_H
+
+#include "config.h"
+
+/* Every service's configuration struct begins with this. Rows: SERVICE_CONFIG_ROWS(type). */
+struct service_config {
+    char *listen_address;
+    int64_t listen_port;
+    char *state_dir;  /* /var/lib/jogak/<service>; made with mode 0700 */
+    char *log_levels;
+    char *enroll_token; /* a file holding the one-time token of the first start; may be "" */
+    char *advertise_host; /* the name or address that others reach us by; goes into the certificate */
+};
+#define SERVICE_CONFIG_ROWS(type, service, port) \
+    { "service", "listen_address", CONFIG_STRING, offsetof(type, base.listen_address), 0, 0, \
+      "127.0.0.1", NULL, "Numeric address to listen on." }, \
+    { "service", "listen_port", CONFIG_INT, offsetof(type, base.listen_port), 1, 65535, port, \
+      NULL, "TCP port to listen on." }, \
+    { "service", "state_dir", CONFIG_STRING, offsetof(type, base.state_dir), 0, 0, \
+      "/var/lib/jogak/" service, NULL, "Where the database and the keys are kept." }, \
+    { "service", "log_levels", CONFIG_STRING, offsetof(type, base.log_levels), 0, 0, "info", \
+      NULL, "Default level and exceptions, e.g. info,am.engine=debug." }, \
+    { "service", "enroll_token", CONFIG_STRING, offsetof(type, base.enroll_token), 0, 0, "", \
+      NULL, "File with the one-time token that the first start enrols with." }, \
+    { "service", "advertise_host", CONFIG_STRING, offsetof(type, base.advertise_host), 0, 0, \
+      "127.0.0.1", NULL, "Name or address by which the others reach this service." }
+
+struct service {
+    const char *name; /* "aggregate" */
+    const struct config_row *rows;
+    size_t row_count;
+    void *config; /* struct that begins with struct service_config */
+};
+/* Handles options and loads the configuration, makes the state directory, blocks signals for
+ * service_wait(). Returns -1 to go on, else the exit status to end with. */
+int service_begin(struct service *s, int argc, char **argv);
+/* Tells systemd that we serve, then blocks until SIGTERM or SIGINT. */
+void service_wait(struct service *s);
+
+/* Our identity: key, certificate, authority; texts owned by the struct. */
+struct identity {
+    char *key_pem, *cert_pem, *ca_pem;
+    char urn[256];
+    char clearinghouse_url[256];
+};
+/* Loads <state_dir>/identity.{key,crt,ca}; when there is none, enrols with the token in
+ * config->enroll_token (enroll.h) and keeps the result (0600, written whole or not at all). */
+int identity_open(const struct service_config *config, const char *type, struct identity *ret,
+                  struct err *err);
+void identity_done(struct identity *i);
+
+/* Files: whole or not at all (temporary file, fsync, rename, fsync of the directory). */
+int file_write(const char *path, const void *data, size_t length, unsigned mode, struct err *err);
+char *file_read(const char *path, size_t max_bytes, size_t *ret_length, struct err *err);
+int dir_make(const char *path, unsigned mode, struct err *err); /* with its parents */
+
+#endif
