@@ -70,7 +70,7 @@ wait_for_jobs() {
     for job in $(jobs -p); do
         wait "$job" || failed=1
     done
-    [ $failed = 0 ] || die "a host did not boot; see the logs in $LAB_RUN/*/log"
+    [ $failed = 0 ] || die "a host failed, see above, and the logs in $LAB_RUN/*/log"
 }
 
 # wait_until SECONDS CMD...: polls a condition every 20 ms.

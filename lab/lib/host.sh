@@ -59,7 +59,7 @@ switch_daemons_start() {
     uptime_of 10 # Open vSwitch 3.1 forwards nothing when it is started earlier
     daemon_start "$host" ovs-vswitchd ovs-vswitchd unix:/run/openvswitch/db.sock \
         --unixctl=/run/openvswitch/ovs-vswitchd.ctl -vconsole:warn -vsyslog:off
-    host_exec "$host" ovs-vsctl --timeout=10 wait-until interface br-phy 'ofport>=0'
+    wait_until 10 netns_has_nic "$(host_netns "$host")" br-phy || die "ovs-vswitchd of $host made no bridge"
     host_exec "$host" ip address replace "$(underlay_address "$host")/24" dev br-phy
     host_exec "$host" ip link set br-phy up
 }

@@ -37,6 +37,8 @@ netns_remove() {
     [ ! -e "/run/netns/$1" ] || ip netns delete "$1"
 }
 
+netns_has_nic() { ip -n "$1" link show "$2" >/dev/null 2>&1; }
+
 # Plugs both cables of a host in.  `under0` becomes a port of the host's br-phy, see host_boot.
 cables_plug() {
     local host=$1 sw ns leg
@@ -61,10 +63,11 @@ cables_unplug() {
 }
 
 # A disabled bridge port drops every frame, both ways, while the host's link stays up: nobody is told.
+# (bridge(8), not `ip link set ... type bridge_slave state`: that one's change is undone at once.)
 cables_set() {
     local leg number=3
     [ "$2" = forwarding ] || number=0
     for leg in mgmt under; do
-        ip -n "$(switch_netns)" link set "$1-$leg" type bridge_slave state "$number"
+        bridge -n "$(switch_netns)" link set dev "$1-$leg" state "$number"
     done
 }
