@@ -3,7 +3,8 @@
  *
  * json_parse() is stricter than json-c: RFC 8259 only, UTF-8 only, no duplicate keys, no NaN, no
  * trailing bytes, integers that fit in int64, bounded depth and size. A `json` is reference
- * counted: functions that *return* a json give the caller one reference (json_put() drops it);
+ * counted (not atomically: a value that several threads see must not gain or lose references):
+ * functions that *return* a json give the caller one reference (json_put() drops it);
  * getters *borrow*. Setters *take* the value handed in, also when it is NULL (JSON null).
  */
 #ifndef JOGAK_JSON_H
@@ -22,7 +23,12 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE, JSON_STRING, JSON_
 #define JSON_DEPTH_MAX 32
 #define JSON_SIZE_MAX (8u << 20) /* bytes of one text */
 
+/* NULL with *err filled when the text is refused, and also when it is just "null". */
 json *json_parse(const char *text, size_t length, struct err *err);
+/* The same for texts that may be "null": 0 and *ret_value (NULL for null), or -1. */
+int json_parse_value(const char *text, size_t length, json **ret_value, struct err *err);
+/* Is it UTF-8 (RFC 3629: no overlong forms, no surrogates)? */
+bool json_utf8_valid(const char *text, size_t length);
 /* Errors: as json_parse(), or the file's errno. Reads at most JSON_SIZE_MAX bytes. */
 json *json_parse_file(const char *path, struct err *err);
 /* Compact text; returned string is owned by the caller. */
@@ -39,12 +45,15 @@ enum json_kind json_kind(const json *j);
 bool json_equal(const json *a, const json *b);
 
 /* --- building --- */
-json *json_object(void);
+json *json_new_object(void);
 json *json_array(void);
 json *json_string(const char *s); /* NULL gives JSON null */
 json *json_int(int64_t v);
 json *json_double(double v);
-json *json_bool(bool v);
+json *json_new_bool(bool v);
+/* json-c has types of these two names, so that the functions behind them are called otherwise. */
+#define json_object() json_new_object()
+#define json_bool(v) json_new_bool(v)
 /* Set a member (takes value). Return the object, so that calls can be chained. */
 json *json_set(json *object, const char *key, json *value);
 json *json_set_str(json *object, const char *key, const char *value);
