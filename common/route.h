@@ -45,9 +45,9 @@ struct route_table {
     const struct route *rows;
     size_t count;
     void *ctx; /* handed to handlers */
-    /* Roles of this peer; the default (NULL) derives them from the URN's type alone. Must be
-     * quick and must not block on anything remote. */
-    unsigned (*roles_of)(void *ctx, const struct http_peer *peer);
+    /* Roles of the caller (req->peer, and credentials in headers); the default (NULL) derives them
+     * from the URN's type alone. Must be quick and must not block on anything remote. */
+    unsigned (*roles_of)(void *ctx, const struct http_request *req);
 };
 
 /* Checks at start that all schemas exist and that no two rows collide. */
