@@ -22,6 +22,10 @@ char *pki_authority_new(const char *key_pem, const char *urn, int days, struct e
 /* A signing request whose subjectAltName asks for `urn` (may be NULL: the signer decides). */
 char *pki_csr_new(const char *key_pem, const char *urn, struct err *err);
 
+/* SHA-256 over the request's public key (SubjectPublicKeyInfo), hexadecimal: the same for every
+ * request made with one key. Does not check the request's signature; pki_issue() does. */
+int pki_csr_key_id(const char *csr_pem, char ret[65], struct err *err);
+
 enum pki_use { PKI_USE_CLIENT = 1, PKI_USE_SERVER = 2 };
 struct pki_issue {
     const char *ca_key_pem;
