@@ -1,0 +1,105 @@
+#include "nodemgr/domain_xml.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NAME_PREFIX "jogak-"
+
+char *domain_name(const char *sliver, int64_t epoch, char ret[DOMAIN_NAME_BYTES]) {
+    snprintf(ret, DOMAIN_NAME_BYTES, NAME_PREFIX "%.8s-e%lld", sliver, (long long)epoch);
+    return ret;
+}
+
+int64_t domain_name_epoch(const char *name) {
+    size_t prefix = strlen(NAME_PREFIX);
+    if (!name || strncmp(name, NAME_PREFIX, prefix) != 0) return 0;
+    if (strlen(name) < prefix + 8 + 3 || strncmp(name + prefix + 8, "-e", 2) != 0) return 0;
+    const char *digits = name + prefix + 10;
+    if (strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 16) return 0;
+    return strtoll(digits, NULL, 10);
+}
+
+/* Text within an element or an attribute in single quotes. */
+static void put_text(struct buf *b, const char *text) {
+    for (; *text; text++) {
+        switch (*text) {
+        case '<': buf_puts(b, "&lt;"); break;
+        case '>': buf_puts(b, "&gt;"); break;
+        case '&': buf_puts(b, "&amp;"); break;
+        case '\'': buf_puts(b, "&apos;"); break;
+        case '"': buf_puts(b, "&quot;"); break;
+        default: buf_add(b, text, 1);
+        }
+    }
+}
+
+static void put_attribute(struct buf *b, const char *before, const char *text, const char *after) {
+    buf_puts(b, before);
+    put_text(b, text);
+    buf_puts(b, after);
+}
+
+static void put_identity(struct buf *b, const struct domain_xml *what) {
+    char name[DOMAIN_NAME_BYTES];
+    buf_printf(b, "<domain type='%s'>\n", what->kvm ? "kvm" : "qemu");
+    buf_printf(b, "  <name>%s</name>\n", domain_name(what->spec->sliver, what->spec->epoch, name));
+    buf_printf(b, "  <uuid>%s</uuid>\n", what->spec->sliver);
+    buf_puts(b, "  <metadata>\n    <jogak:sliver xmlns:jogak='" DOMAIN_XML_NAMESPACE "'");
+    put_attribute(b, " urn='", what->spec->urn, "'");
+    buf_printf(b, " epoch='%lld'/>\n  </metadata>\n", (long long)what->spec->epoch);
+}
+
+static void put_machine(struct buf *b, const struct domain_xml *what) {
+    buf_printf(b, "  <memory unit='MiB'>%lld</memory>\n", (long long)what->spec->memory_mib);
+    buf_printf(b, "  <vcpu placement='static'>%lld</vcpu>\n", (long long)what->spec->vcpus);
+    buf_puts(b, "  <os>\n    <type arch='x86_64' machine='pc'>hvm</type>\n"
+                "    <boot dev='hd'/>\n  </os>\n"
+                "  <features>\n    <acpi/>\n    <apic/>\n  </features>\n");
+    if (*what->cpu_model) {
+        buf_puts(b, "  <cpu mode='custom' match='exact'>\n");
+        put_attribute(b, "    <model fallback='forbid'>", what->cpu_model, "</model>\n  </cpu>\n");
+    }
+    buf_puts(b, "  <clock offset='utc'/>\n  <on_poweroff>destroy</on_poweroff>\n"
+                "  <on_reboot>restart</on_reboot>\n  <on_crash>destroy</on_crash>\n");
+}
+
+static void put_disks(struct buf *b, const struct domain_xml *what) {
+    buf_puts(b, "    <disk type='file' device='disk'>\n"
+                "      <driver name='qemu' type='qcow2' discard='unmap'/>\n");
+    put_attribute(b, "      <source file='", what->disk_path, "'/>\n");
+    buf_puts(b, "      <target dev='vda' bus='virtio'/>\n    </disk>\n"
+                "    <disk type='file' device='disk'>\n"
+                "      <driver name='qemu' type='raw'/>\n");
+    put_attribute(b, "      <source file='", what->seed_path, "'/>\n");
+    buf_puts(b, "      <target dev='vdb' bus='virtio'/>\n      <readonly/>\n    </disk>\n");
+}
+
+/* Type ethernet, unmanaged: libvirt opens the tap that we made and runs no program for it. */
+static void put_vnic(struct buf *b, const struct spec_vnic *vnic, const char *tap) {
+    buf_puts(b, "    <interface type='ethernet'>\n");
+    put_attribute(b, "      <mac address='", vnic->mac, "'/>\n");
+    put_attribute(b, "      <target dev='", tap, "' managed='no'/>\n");
+    buf_puts(b, "      <model type='virtio'/>\n");
+    if (vnic->mtu > 0) buf_printf(b, "      <mtu size='%lld'/>\n", (long long)vnic->mtu);
+    buf_puts(b, "    </interface>\n");
+}
+
+static void put_console(struct buf *b, const struct domain_xml *what) {
+    buf_puts(b, "    <serial type='unix'>\n");
+    put_attribute(b, "      <source mode='bind' path='", what->console_path, "'/>\n");
+    buf_puts(b, "      <target port='0'/>\n    </serial>\n");
+}
+
+char *domain_xml(const struct domain_xml *what) {
+    struct buf b AUTO_BUF = BUF_INIT;
+    put_identity(&b, what);
+    put_machine(&b, what);
+    buf_puts(&b, "  <devices>\n    <controller type='usb' model='none'/>\n");
+    put_disks(&b, what);
+    for (size_t i = 0; i < what->spec->vnic_count; i++)
+        put_vnic(&b, &what->spec->vnics[i], what->taps[i]);
+    put_console(&b, what);
+    buf_puts(&b, "    <rng model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n"
+                 "    </rng>\n    <memballoon model='none'/>\n  </devices>\n</domain>\n");
+    return buf_steal(&b);
+}

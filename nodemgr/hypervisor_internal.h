@@ -1,0 +1,41 @@
+/*
+ * What the hypervisor*.c files share; no other file includes it.
+ */
+#ifndef JOGAK_NODEMGR_HYPERVISOR_INTERNAL_H
+#define JOGAK_NODEMGR_HYPERVISOR_INTERNAL_H
+
+#include "nodemgr/hypervisor.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+struct hypervisor {
+    char *uri;
+    hypervisor_event_fn on_event;
+    void *ctx;
+    pthread_t loop, keeper;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    virConnectPtr connection; /* NULL: down; under lock, callers take a reference */
+    bool lost;                /* the close callback ran for the present connection */
+    bool ending;
+    int wake_timer; /* ends the wait of the event loop */
+};
+
+/* A referenced connection, or NULL with ERR_UNAVAILABLE. */
+virConnectPtr hypervisor_connection(struct hypervisor *h, struct err *err);
+/* The present domain of that name; NULL with ERR_NOT_FOUND and the others. */
+virDomainPtr hypervisor_find(virConnectPtr c, const char *name, struct err *err);
+/* Fills err from libvirt's last error; returns -1. */
+int hypervisor_failed(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline void hypervisor_put_connection(virConnectPtr *c) {
+    if (*c) virConnectClose(*c);
+}
+static inline void hypervisor_put_domain(virDomainPtr *d) {
+    if (*d) virDomainFree(*d);
+}
+#define AUTO_CONNECTION CLEANUP(hypervisor_put_connection)
+#define AUTO_DOMAIN CLEANUP(hypervisor_put_domain)
+
+#endif
