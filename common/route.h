@@ -56,8 +56,21 @@ int route_table_check(const struct route_table *t, struct err *err);
  * Always fills reply. req->method, path, peer, raw, raw_length must be set. */
 void route_dispatch(const struct route_table *t, struct http_request *req,
                     struct http_reply *reply);
+/* Before a body is read: is there such a route, may this caller use it, and may it send `length`
+ * bytes? 0, or -1 with the error that route_dispatch() would answer. */
+int route_admit(const struct route_table *t, struct http_request *req, uint64_t length,
+                struct err *err);
 /* How many body bytes a request may have, before it is read; 0 when there is no such route. */
 size_t route_body_max(const struct route_table *t, const char *method, const char *path);
+/* Checks good replies against their schema: a broken one becomes 500 and is logged. On from the
+ * start in debug builds only; tests switch it on. For the whole process. */
+void route_check_replies(bool on);
+/* The row that a path of this method would reach; NULL when none. */
+const struct route *route_find(const struct route_table *t, const char *method, const char *path);
+/* The roles that route_dispatch() would give this caller. */
+unsigned route_roles(const struct route_table *t, const struct http_request *req);
+/* Makes the reply a problem+json of this error, dropping what it held. */
+void route_problem(struct http_reply *reply, const struct err *err);
 void http_reply_done(struct http_reply *reply); /* frees what it owns */
 
 #endif
