@@ -16,14 +16,18 @@ host_create() {
     ovsdb-tool create "$root/etc/openvswitch/conf.db" /usr/share/openvswitch/vswitch.ovsschema
 }
 
+# Makes what is missing: of a host that is down everything, of a degraded one the daemons that died.
 host_boot() {
-    local host=$1 netns
-    netns=$(host_netns "$host")
-    ip netns add "$netns"
-    cables_plug "$host"
-    anchor_start "$host"
-    switch_daemons_start "$host"
-    hypervisor_start "$host"
+    local host=$1 daemon
+    if ! anchor_pid "$host" >/dev/null; then
+        host_crash "$host" # whatever half-started host is there
+        ip netns add "$(host_netns "$host")"
+        cables_plug "$host"
+        anchor_start "$host"
+    fi
+    for daemon in $HOST_DAEMONS; do
+        daemon_pid "$host" "$daemon" >/dev/null || host_daemon_start "$host" "$daemon"
+    done
 }
 
 # The keeper notes its own id before it forks the anchor, and takes the anchor with it when it is killed: at no
@@ -42,15 +46,32 @@ anchor_start() {
     wait_until 10 test -e "$dir/root/run/lab-ready" || die "$host has no anchor; see $(host_log "$host" anchor)"
 }
 
-# Open vSwitch's userspace datapath routes VXLAN itself, so the underlay's address sits on a bridge of its own.
-switch_daemons_start() {
-    local host=$1 root
-    root=$(host_root "$host")
-    mkdir -p "$root/run/openvswitch"
+# Starts one of HOST_DAEMONS and waits until it serves.
+host_daemon_start() {
+    case $2 in
+    ovsdb-server) ovsdb_start "$1" ;;
+    ovs-vswitchd) vswitchd_start "$1" ;;
+    virtlogd) daemon_start "$1" virtlogd virtlogd ;;
+    libvirtd) libvirtd_start "$1" ;;
+    *) die "a host's daemons are: $HOST_DAEMONS" ;;
+    esac
+}
+
+ovsdb_start() {
+    local host=$1 socket
+    socket=$(host_root "$host")/run/openvswitch/db.sock
+    mkdir -p "$(dirname "$socket")"
+    rm -f "$socket"
     daemon_start "$host" ovsdb-server ovsdb-server /etc/openvswitch/conf.db \
         --remote=punix:/run/openvswitch/db.sock --unixctl=/run/openvswitch/ovsdb-server.ctl \
         -vconsole:warn -vsyslog:off
-    wait_until 10 test -S "$root/run/openvswitch/db.sock" || die "ovsdb-server of $host does not answer"
+    wait_until 10 test -S "$socket" || die "ovsdb-server of $host does not answer"
+}
+
+# Open vSwitch's userspace datapath routes VXLAN itself, so the underlay's address sits on a bridge of its own.
+# The bridge's device lives and dies with ovs-vswitchd, and its address with it.
+vswitchd_start() {
+    local host=$1
     host_exec "$host" ovs-vsctl --no-wait -- --may-exist add-br br-phy \
         -- set bridge br-phy datapath_type=netdev fail_mode=standalone \
         -- --may-exist add-port br-phy under0 \
@@ -60,8 +81,8 @@ switch_daemons_start() {
     daemon_start "$host" ovs-vswitchd ovs-vswitchd unix:/run/openvswitch/db.sock \
         --unixctl=/run/openvswitch/ovs-vswitchd.ctl -vconsole:warn -vsyslog:off
     wait_until 10 netns_has_nic "$(host_netns "$host")" br-phy || die "ovs-vswitchd of $host made no bridge"
-    host_exec "$host" ip address replace "$(underlay_address "$host")/24" dev br-phy
-    host_exec "$host" ip link set br-phy up
+    ip -n "$(host_netns "$host")" address replace "$(underlay_address "$host")/24" dev br-phy
+    ip -n "$(host_netns "$host")" link set br-phy up
 }
 
 uptime_of() {
@@ -71,12 +92,12 @@ uptime_of() {
 }
 
 # libvirtd serves its UNIX socket only; migrations reach it through the agents' tunnel.
-hypervisor_start() {
-    local host=$1 root
-    root=$(host_root "$host")
-    daemon_start "$host" virtlogd virtlogd
+libvirtd_start() {
+    local host=$1 socket
+    socket=$(host_root "$host")/run/libvirt/libvirt-sock
+    rm -f "$socket"
     daemon_start "$host" libvirtd libvirtd
-    wait_until 20 test -S "$root/run/libvirt/libvirt-sock" || die "libvirtd of $host does not answer"
+    wait_until 20 test -S "$socket" || die "libvirtd of $host does not answer"
     host_exec "$host" virsh -q version >/dev/null || die "libvirtd of $host is ill; see $(host_log "$host" libvirtd)"
 }
 
@@ -107,8 +128,6 @@ host_remove() {
     host_crash "$1"
     rm -rf "$(host_dir "$1")" "$(host_disk "$1")"
 }
-
-host_is_up() { [ "$(host_state "$1")" = up ]; }
 
 # up: all daemons run; degraded: some do; down: no anchor
 host_state() {

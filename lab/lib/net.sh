@@ -65,9 +65,9 @@ cables_unplug() {
 # A disabled bridge port drops every frame, both ways, while the host's link stays up: nobody is told.
 # (bridge(8), not `ip link set ... type bridge_slave state`: that one's change is undone at once.)
 cables_set() {
-    local leg number=3
+    local host=$1 leg number=3
     [ "$2" = forwarding ] || number=0
-    for leg in mgmt under; do
-        bridge -n "$(switch_netns)" link set dev "$1-$leg" state "$number"
+    for leg in "${@:3}"; do
+        bridge -n "$(switch_netns)" link set dev "$host-$leg" state "$number"
     done
 }
