@@ -296,7 +296,7 @@ static void run_group(struct one *w, size_t n, enum db_fault_point point, int nt
     pthread_create(&holder, NULL, hold, NULL);
     usleep(20000);
     for (size_t i = 0; i < n; i++) {
-        snprintf(w[i].name, sizeof w[i].name, "g%zu", i);
+        snprintf(w[i].name, sizeof w[i].name, "g%d", (int)i);
         if (!w[i].fn) w[i].fn = add_named;
         pthread_create(&w[i].thread, NULL, write_one, &w[i]);
         usleep(20000); /* so that they queue in order */
