@@ -3,7 +3,8 @@
  *
  * Calls block; no service makes one from an HTTP handler of a pool. An answer of 400 and above
  * becomes a struct err again (code by its wire name, message "<peer>: detail", and the remedy).
- * A deadline that passes is ERR_TIMEOUT (the outcome is unknown); a peer that cannot be reached is
+ * A deadline that passes or a connection that breaks after the request went out is ERR_TIMEOUT (the
+ * outcome is unknown); a peer that cannot be reached, or is not who it should be, is
  * ERR_UNAVAILABLE (nothing was sent). Safe from any thread.
  */
 #ifndef JOGAK_HTTP_CLIENT_H
@@ -19,6 +20,8 @@ struct http_client_options {
      * "urn:publicid:IDN+example.org+node+". Host names are then not compared. */
     const char *peer_urn;
     const char *user_agent;
+    /* Accept any certificate. Only to fetch what is then checked by its digest (enrolment). */
+    bool trust_anyone;
 };
 /* Copies the options. */
 struct http_client *http_client_new(const struct http_client_options *options, struct err *err);
@@ -52,7 +55,8 @@ int http_call(struct http_client *c, const struct http_call *call, struct http_a
 void http_answer_done(struct http_answer *a);
 #define AUTO_ANSWER CLEANUP(http_answer_done)
 
-/* The short form: a JSON call that returns the JSON body (JSON null when the answer was empty). */
+/* The short form: a JSON call that returns the JSON body. NULL when the call failed, and also when
+ * the answer was empty or null: err->code, which is cleared first, tells these apart. */
 json *http_json(struct http_client *c, const char *method, const char *url, const json *body,
                 int64_t timeout_ms, struct err *err);
 
