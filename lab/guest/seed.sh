@@ -39,6 +39,8 @@ seed_ethernet() {
     nic=$1
     [ -z "$mac" ] || nic=$(nic_of_mac "$mac")
     [ -e "/sys/class/net/$nic" ] || return
+    name=$(seed_value network-config "ethernets.$1.set-name")
+    [ -z "$name" ] || { ip link set "$nic" down name "$name" && nic=$name; }
     mtu=$(seed_value network-config "ethernets.$1.mtu")
     ip link set "$nic" ${mtu:+mtu "$mtu"} up
     sed -n "s/^ethernets\\.$1\\.addresses\\.[0-9]*\t//p" /run/network-config | while read -r address; do
