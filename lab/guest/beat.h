@@ -20,8 +20,9 @@ _Noreturn void beat_die(const char *what);
 uint64_t beat_number(const char *text, const char *what, uint64_t min, uint64_t max);
 
 /*
- * A metronome. A tick that was missed is made up for, unless the process stood still for over 200 ms: then the
- * schedule starts anew, so that a paused guest does not send a burst that no real sender would send.
+ * A metronome. A tick that was missed is made up for, unless the process stood still for over 200
+ * ms: then the schedule starts anew, so that a paused guest does not send a burst that no real
+ * sender would send.
  */
 struct metronome {
     uint64_t period_ns;

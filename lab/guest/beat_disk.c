@@ -1,10 +1,10 @@
 /*
- * The disk half of beat: a ring of numbered 4 KiB records, written past the page cache and with O_DSYNC, so that a
- * record that was written is a record the disk acknowledged.
+ * The disk half of beat: a ring of numbered 4 KiB records, written past the page cache and with
+ * O_DSYNC, so that a record that was written is a record the disk acknowledged.
  *
- * Record n goes to slot n % SLOTS. When the newest record found is `last`, each slot must hold the newest number
- * that belongs to it; anything older is an acknowledged write that was lost, anything else is damage. A run
- * goes on after the newest record it finds.
+ * Record n goes to slot n % SLOTS. When the newest record found is `last`, each slot must hold the
+ * newest number that belongs to it; anything older is an acknowledged write that was lost, anything
+ * else is damage. A run goes on after the newest record it finds.
  */
 #include "beat.h"
 
@@ -30,47 +30,38 @@ struct record {
 
 enum slot_state { SLOT_EMPTY, SLOT_GOOD, SLOT_DAMAGED };
 
-static uint64_t mix(uint64_t x)
-{
+static uint64_t mix(uint64_t x) {
     x ^= x >> 31;
     x *= UINT64_C(0x9e3779b97f4a7c15);
     return x ^ x >> 29;
 }
 
-static uint64_t record_checksum(const struct record *r)
-{
+static uint64_t record_checksum(const struct record *r) {
     uint64_t words[RECORD_WORDS], sum = 0;
     memcpy(words, r, sizeof(words));
-    for (int i = 0; i < RECORD_WORDS - 1; i++)
-        sum = mix(sum + words[i]);
+    for (int i = 0; i < RECORD_WORDS - 1; i++) sum = mix(sum + words[i]);
     return sum;
 }
 
-static void record_fill(struct record *r, uint64_t number)
-{
+static void record_fill(struct record *r, uint64_t number) {
     r->magic = RECORD_MAGIC;
     r->number = number;
-    for (int i = 0; i < RECORD_WORDS - 3; i++)
-        r->filling[i] = mix(number + (uint64_t)i);
+    for (int i = 0; i < RECORD_WORDS - 3; i++) r->filling[i] = mix(number + (uint64_t)i);
     r->checksum = record_checksum(r);
 }
 
-static struct record *record_new(void)
-{
+static struct record *record_new(void) {
     void *memory = aligned_alloc(RECORD_BYTES, sizeof(struct record));
-    if (!memory)
-        beat_die("memory");
+    if (!memory) beat_die("memory");
     return memory;
 }
 
-static off_t slot_place(uint64_t offset, uint64_t number)
-{
+static off_t slot_place(uint64_t offset, uint64_t number) {
     return (off_t)(offset + number % SLOTS * RECORD_BYTES);
 }
 
 /* On a device, past the page cache: a cached page would hide what the disk lost. */
-static int device_open(const char *device, uint64_t offset, int flags)
-{
+static int device_open(const char *device, uint64_t offset, int flags) {
     if (offset % RECORD_BYTES) {
         fprintf(stderr, "beat: OFFSET must be a multiple of %d\n", RECORD_BYTES);
         exit(2);
@@ -78,21 +69,17 @@ static int device_open(const char *device, uint64_t offset, int flags)
     int fd = open(device, flags | O_CLOEXEC | O_DIRECT);
     if (fd < 0 && errno == EINVAL)
         fd = open(device, flags | O_CLOEXEC); /* a file system without O_DIRECT */
-    if (fd < 0)
-        beat_die(device);
+    if (fd < 0) beat_die(device);
     return fd;
 }
 
-static enum slot_state slot_read(int fd, uint64_t offset, uint64_t slot, struct record *r)
-{
+static enum slot_state slot_read(int fd, uint64_t offset, uint64_t slot, struct record *r) {
     ssize_t n = pread(fd, r, sizeof(*r), slot_place(offset, slot));
-    if (n < 0)
-        beat_die("read");
-    if (n < (ssize_t)sizeof(*r))
-        return SLOT_EMPTY; /* behind the end of a file */
-    if (r->magic == 0 && r->number == 0 && r->checksum == 0)
-        return SLOT_EMPTY;
-    bool good = r->magic == RECORD_MAGIC && r->number % SLOTS == slot && r->checksum == record_checksum(r);
+    if (n < 0) beat_die("read");
+    if (n < (ssize_t)sizeof(*r)) return SLOT_EMPTY; /* behind the end of a file */
+    if (r->magic == 0 && r->number == 0 && r->checksum == 0) return SLOT_EMPTY;
+    bool good =
+        r->magic == RECORD_MAGIC && r->number % SLOTS == slot && r->checksum == record_checksum(r);
     return good ? SLOT_GOOD : SLOT_DAMAGED;
 }
 
@@ -103,26 +90,22 @@ struct ring {
     unsigned good, damaged;
 };
 
-static void ring_read(struct ring *ring, int fd, uint64_t offset)
-{
+static void ring_read(struct ring *ring, int fd, uint64_t offset) {
     struct record *r = record_new();
     memset(ring, 0, sizeof(*ring));
     for (uint64_t slot = 0; slot < SLOTS; slot++) {
         enum slot_state state = slot_read(fd, offset, slot, r);
         ring->damaged += state == SLOT_DAMAGED;
-        if (state != SLOT_GOOD)
-            continue;
+        if (state != SLOT_GOOD) continue;
         ring->good++;
         ring->numbers[slot] = r->number;
-        if (r->number > ring->last)
-            ring->last = r->number;
+        if (r->number > ring->last) ring->last = r->number;
     }
     free(r);
 }
 
 /* Slots that do not hold the newest number that belongs there. */
-static unsigned ring_stale(const struct ring *ring)
-{
+static unsigned ring_stale(const struct ring *ring) {
     unsigned stale = 0;
     uint64_t first = ring->last > SLOTS ? ring->last - SLOTS + 1 : 1;
     for (uint64_t number = first; number <= ring->last; number++)
@@ -130,8 +113,7 @@ static unsigned ring_stale(const struct ring *ring)
     return stale;
 }
 
-int beat_disk(const char *device, uint64_t offset, uint64_t rate_hz, uint64_t count)
-{
+int beat_disk(const char *device, uint64_t offset, uint64_t rate_hz, uint64_t count) {
     int fd = device_open(device, offset, O_RDWR | O_DSYNC);
     struct ring ring;
     struct metronome metronome;
@@ -158,8 +140,7 @@ int beat_disk(const char *device, uint64_t offset, uint64_t rate_hz, uint64_t co
 }
 
 /* Status 0: all is there. 1: something is lost or damaged. */
-int beat_diskcheck(const char *device, uint64_t offset, uint64_t at_least)
-{
+int beat_diskcheck(const char *device, uint64_t offset, uint64_t at_least) {
     int fd = device_open(device, offset, O_RDONLY);
     struct ring ring;
     ring_read(&ring, fd, offset);
