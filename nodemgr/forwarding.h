@@ -82,8 +82,9 @@ void forwarding_free(struct forwarding *f); /* leaves the flows as they are; NUL
 /* Make the whole bridge equal to these links: every other flow of jogak's goes.
  * Errors: ERR_UNPROCESSABLE (contradictory or malformed wishes: nothing was sent), ERR_NO_SPACE,
  * ERR_TOO_LARGE (a link too wide for one flood flow), and those of the switch door. After an
- * error nothing has changed, except after ERR_TIMEOUT and ERR_UNAVAILABLE, when a repetition
- * brings everything right. */
+ * error no flow has changed (a meter's rate may have), except after ERR_TIMEOUT and
+ * ERR_UNAVAILABLE, when the outcome is unknown; a repetition brings everything right.
+ * The flow tables are changed when it returns; see switch_settle() for the datapath's cache. */
 int forwarding_apply(struct forwarding *f, const struct forwarding_link *links, size_t count,
                      struct forwarding_result *ret, int timeout_ms, struct err *err);
 /* The same for these links only (of one slice, say); flows of other links stay. */

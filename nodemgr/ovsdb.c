@@ -83,7 +83,7 @@ static json *receive(struct ovsdb *db, int64_t deadline_ms, struct err *err) {
             continue;
         }
         if (bad.code != ERR_NONE) {
-            err_set(err, ERR_UNAVAILABLE, "ovsdb-server sent malformed JSON: %.300s", bad.msg);
+            err_set(err, ERR_UNAVAILABLE, "Open vSwitch sent malformed JSON: %.300s", bad.msg);
             return NULL;
         }
         if (stream_receive(&db->stream, deadline_ms, err)) {
@@ -109,7 +109,7 @@ bool ovsdb_alive(struct ovsdb *db, int64_t deadline_ms) {
 static int answer_error(const json *error, const json *details, struct err *err) {
     const char *text = json_str(error), *more = json_str(details);
     AUTO_FREE char *other = text ? NULL : json_text(error);
-    return err_set(err, ERR_UNPROCESSABLE, "ovsdb-server refused: %.300s%s%.500s",
+    return err_set(err, ERR_UNPROCESSABLE, "Open vSwitch refused: %.300s%s%.500s",
                    text ? text : other, more ? ": " : "", more ? more : "");
 }
 
@@ -132,7 +132,7 @@ json *ovsdb_call(struct ovsdb *db, const char *method, json *params, int64_t dea
         }
         json *result = json_get(m, "result");
         if (result) return json_ref(result);
-        err_set(err, ERR_UNAVAILABLE, "ovsdb-server answered %s without a result", method);
+        err_set(err, ERR_UNAVAILABLE, "Open vSwitch answered %s without a result", method);
         return NULL;
     }
 }

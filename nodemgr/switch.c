@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "nodemgr/openflow.h"
 #include "nodemgr/ovsbridge.h"
+#include "nodemgr/ovsctl.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct switch_door {
     char *bridge;
     char *datapath_type;
     char *db_socket;
+    char *run_dir;
     char *mgmt_socket;
     struct ovsdb db;
     struct openflow of;
@@ -27,12 +29,12 @@ struct switch_door {
 
 struct switch_door *switch_new(const struct switch_config *config) {
     struct switch_door *d = xcalloc(1, sizeof(*d));
-    const char *run_dir = config->run_dir ? config->run_dir : RUN_DIR;
     pthread_mutex_init(&d->lock, NULL);
     d->bridge = xstrdup(config->bridge ? config->bridge : "br-int");
     d->datapath_type = xstrdup(config->datapath_type ? config->datapath_type : "system");
     d->db_socket = xstrdup(config->db_socket ? config->db_socket : RUN_DIR "/db.sock");
-    d->mgmt_socket = xasprintf("%s/%s.mgmt", run_dir, d->bridge);
+    d->run_dir = xstrdup(config->run_dir ? config->run_dir : RUN_DIR);
+    d->mgmt_socket = xasprintf("%s/%s.mgmt", d->run_dir, d->bridge);
     d->db = (struct ovsdb)OVSDB_INIT;
     d->of = (struct openflow)OPENFLOW_INIT;
     return d;
@@ -46,6 +48,7 @@ void switch_free(struct switch_door *door) {
     free(door->bridge);
     free(door->datapath_type);
     free(door->db_socket);
+    free(door->run_dir);
     free(door->mgmt_socket);
     free(door);
 }
@@ -416,6 +419,13 @@ int switch_barrier(struct switch_door *door, int timeout_ms, struct err *err) {
     int64_t deadline_ms = deadline_of(timeout_ms);
     if (of_ready(door, deadline_ms, err)) return -1;
     return openflow_barrier(&door->of, deadline_ms, err) ? blame_of(err) : 0;
+}
+
+int switch_settle(struct switch_door *door, int timeout_ms, struct err *err) {
+    /* On a connection of its own, so no lock: run_dir never changes. */
+    if (ovsctl_run(door->run_dir, "revalidator/wait", deadline_of(timeout_ms), err) == 0) return 0;
+    err_wrap(err, "wait for the datapath");
+    return blame_of(err);
 }
 
 int switch_packet_out(struct switch_door *door, uint32_t in_port, uint32_t out_port,

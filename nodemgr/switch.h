@@ -29,7 +29,8 @@ struct switch_config {
     const char *bridge;        /* NULL: "br-int" */
     const char *datapath_type; /* "system" (kernel; NULL means it too) or "netdev" (userspace) */
     const char *db_socket;     /* NULL: /var/run/openvswitch/db.sock */
-    const char *run_dir;       /* holds <bridge>.mgmt; NULL: /var/run/openvswitch */
+    const char *run_dir;       /* holds <bridge>.mgmt and ovs-vswitchd.pid; NULL:
+                                  /var/run/openvswitch */
 };
 
 /* Does no I/O; copies the configuration. Never NULL. switch_free(NULL) is fine. */
@@ -144,8 +145,14 @@ int switch_read_meters(struct switch_door *door, struct switch_meter **ret_meter
 
 /* Returns when the switch has processed everything sent before. */
 int switch_barrier(struct switch_door *door, int timeout_ms, struct err *err);
+/* Wait until the datapath itself obeys the flows. A barrier only covers the flow tables: frames of
+ * a connection that the datapath has cached go the old way for some milliseconds more, until
+ * ovs-vswitchd has revalidated its cache. Call it after closing a port, where a late frame would
+ * matter (fencing), and not where speed matters. */
+int switch_settle(struct switch_door *door, int timeout_ms, struct err *err);
 /* Send a frame out of a port (OF_PORT_TABLE: through the pipeline, as if it came from in_port).
- * in_port: OF_PORT_CONTROLLER when it is nobody's. Borrows the frame (at most 60000 bytes). */
+ * in_port: OF_PORT_CONTROLLER when it is nobody's. Borrows the frame (at most 60000 bytes).
+ * Open vSwitch does not report an out_port that does not exist. */
 int switch_packet_out(struct switch_door *door, uint32_t in_port, uint32_t out_port,
                       const void *frame, size_t length, int timeout_ms, struct err *err);
 
