@@ -37,12 +37,17 @@ struct service {
     const struct config_row *rows;
     size_t row_count;
     void *config; /* struct that begins with struct service_config */
+    char *config_path; /* this and the rest are service.c's own; zero at first */
+    int lock_fd;
 };
-/* Handles options and loads the configuration, makes the state directory, blocks signals for
- * service_wait(). Returns -1 to go on, else the exit status to end with. */
+/* Handles options and loads the configuration, makes the state directory and locks it against a
+ * second process, blocks signals for service_wait(), ignores SIGPIPE, forbids core dumps. To be
+ * called before any thread starts. Returns -1 to go on, else the exit status to end with. */
 int service_begin(struct service *s, int argc, char **argv);
 /* Tells systemd that we serve, then blocks until SIGTERM or SIGINT. */
 void service_wait(struct service *s);
+/* Frees the configuration and gives the state directory back; at the end of main(). */
+void service_end(struct service *s);
 
 /* Our identity: key, certificate, authority; texts owned by the struct. */
 struct identity {
@@ -50,8 +55,10 @@ struct identity {
     char urn[256];
     char clearinghouse_url[256];
 };
-/* Loads <state_dir>/identity.{key,crt,ca}; when there is none, enrols with the token in
- * config->enroll_token (enroll.h) and keeps the result (0600, written whole or not at all). */
+/* Loads <state_dir>/identity.{key,crt,ca,url}; when there is none, or none that is still valid,
+ * enrols with the token in config->enroll_token (enroll.h), keeps the result (0600, written whole
+ * or not at all) and removes the token's file. type: "am", "ss", "node". Blocks up to 15 s when it
+ * enrols. Errors: ERR_UNAUTHENTICATED without identity and token, and those of enroll(). */
 int identity_open(const struct service_config *config, const char *type, struct identity *ret,
                   struct err *err);
 void identity_done(struct identity *i);
