@@ -1,0 +1,160 @@
+#include "enroll.h"
+
+#include "clock.h"
+#include "digest.h"
+#include "http_client.h"
+#include "ids.h"
+#include "pki.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#define TOKEN_MAX_BYTES 2048
+#define DEADLINE_MS 15000
+
+/* --- the token's text --- */
+
+static int token_fault(struct err *err, const char *what) {
+    err_set(err, ERR_INVALID, "the enrolment token %s", what);
+    return err_remedy(err, "copy the token as a whole, as it was given out, or ask for a new one");
+}
+
+/* Copies a member that must be a text and fit. */
+static int take_str(const json *j, const char *key, char *ret, size_t size) {
+    const char *text = json_get_str(j, key);
+    if (!text || !*text || strlen(text) >= size) return -1;
+    memcpy(ret, text, strlen(text) + 1);
+    return 0;
+}
+
+static int token_read(const json *j, struct enroll_token *ret, struct err *err) {
+    struct enroll_token t = { .url = "" };
+    struct urn urn;
+    if (json_get_int(j, "v", 0) != 1) return token_fault(err, "is of another version");
+    if (take_str(j, "url", t.url, sizeof t.url) || strncmp(t.url, "https://", 8) != 0)
+        return token_fault(err, "names no https URL");
+    if (take_str(j, "ca", t.ca_fingerprint, sizeof t.ca_fingerprint) ||
+        !sha256_text_valid(t.ca_fingerprint))
+        return token_fault(err, "names no authority");
+    if (take_str(j, "urn", t.urn, sizeof t.urn) || urn_parse(t.urn, &urn, err))
+        return token_fault(err, "names no URN");
+    if (take_str(j, "secret", t.secret, sizeof t.secret))
+        return token_fault(err, "holds no secret");
+    *ret = t;
+    return 0;
+}
+
+int enroll_token_parse(const char *text, struct enroll_token *ret, struct err *err) {
+    size_t blanks = strspn(text, " \t\r\n"), length = strnlen(text + blanks, TOKEN_MAX_BYTES + 1);
+    if (length > TOKEN_MAX_BYTES) return token_fault(err, "is too long");
+    char *tight AUTO_FREE = xstrndup(text + blanks, length);
+    while (length > 0 && isspace((unsigned char)tight[length - 1])) tight[--length] = '\0';
+    size_t decoded_length = 0;
+    uint8_t *decoded AUTO_FREE = base64url_decode(tight, &decoded_length);
+    if (!decoded || decoded_length == 0) return token_fault(err, "cannot be read");
+    json *j AUTO_JSON = json_parse((const char *)decoded, decoded_length, NULL);
+    if (!j || json_kind(j) != JSON_OBJECT) return token_fault(err, "cannot be read");
+    return token_read(j, ret, err);
+}
+
+char *enroll_token_text(const struct enroll_token *t) {
+    json *j AUTO_JSON = json_object();
+    json_set_int(j, "v", 1);
+    json_set_str(j, "url", t->url);
+    json_set_str(j, "ca", t->ca_fingerprint);
+    json_set_str(j, "urn", t->urn);
+    json_set_str(j, "secret", t->secret);
+    char *text AUTO_FREE = json_text(j);
+    return base64url_encode(text, strlen(text));
+}
+
+/* --- the two calls --- */
+
+static char *url_of(const struct enroll_token *t, const char *path) {
+    size_t n = strlen(t->url);
+    while (n > 0 && t->url[n - 1] == '/') n--;
+    return xasprintf("%.*s%s", (int)n, t->url, path);
+}
+
+static int check_fingerprint(const struct enroll_token *t, const char *ca_pem, struct err *err) {
+    struct pki_cert ca;
+    if (pki_cert_read(ca_pem, &ca, err)) return err_wrap(err, "authority of %s", t->url);
+    if (strcmp(ca.fingerprint, t->ca_fingerprint) == 0) return 0;
+    err_set(err, ERR_INTEGRITY, "%s shows another authority than the token's", t->url);
+    return err_remedy(err, "somebody may be in between: compare the address, ask for a new token");
+}
+
+static json *call(const struct http_client_options *options, const struct enroll_token *t,
+                  const char *method, const char *path, const json *body, int64_t timeout_ms,
+                  struct err *err) {
+    struct http_client *c = http_client_new(options, err);
+    if (!c) return NULL;
+    char *url AUTO_FREE = url_of(t, path);
+    json *answer = http_json(c, method, url, body, timeout_ms, err);
+    http_client_free(c);
+    return answer;
+}
+
+/* Anybody may answer this call; only the certificate that the token pins is accepted. */
+static char *fetch_ca(const struct enroll_token *t, struct err *err) {
+    struct http_client_options options = { .trust_anyone = true };
+    json *answer AUTO_JSON = call(&options, t, "GET", "/v1/ca", NULL, DEADLINE_MS, err);
+    if (!answer) return NULL;
+    const char *ca = json_get_str(answer, "ca");
+    if (!ca) {
+        err_set(err, ERR_INVALID, "%s does not answer like a clearing house", t->url);
+        return NULL;
+    }
+    return check_fingerprint(t, ca, err) ? NULL : xstrdup(ca);
+}
+
+static json *request_body(const struct enroll_token *t, const char *csr,
+                          const char *const *hosts) {
+    json *body = json_object(), *list = json_array();
+    for (size_t i = 0; hosts && hosts[i]; i++) json_add(list, json_string(hosts[i]));
+    json_set_str(body, "secret", t->secret);
+    json_set_str(body, "csr", csr);
+    json_set(body, "hosts", list);
+    return body;
+}
+
+/* What we got must be ours before we keep it. */
+static int check_cert(const struct enroll_token *t, const char *cert_pem, const char *key_pem,
+                      const char *ca_pem, struct err *err) {
+    struct pki_cert facts;
+    if (!cert_pem) return err_set(err, ERR_INVALID, "the answer holds no certificate");
+    if (pki_cert_read(cert_pem, &facts, err)) return -1;
+    if (strcmp(facts.urn, t->urn) != 0)
+        return err_set(err, ERR_INTEGRITY, "the certificate is for %s, not %s", facts.urn, t->urn);
+    if (pki_key_matches(key_pem, cert_pem, err)) return -1;
+    return pki_cert_verify(cert_pem, ca_pem, PKI_USE_CLIENT, err);
+}
+
+static char *fetch_cert(const struct enroll_token *t, const char *key_pem, const char *ca_pem,
+                        const char *const *hosts, int64_t timeout_ms, struct err *err) {
+    struct urn urn;
+    char peer[URN_MAX_BYTES + 8];
+    if (urn_parse(t->urn, &urn, err)) return NULL;
+    urn_text(peer, urn.authority, "sa", ""); /* ends in '+': whatever its name */
+    char *csr AUTO_FREE = pki_csr_new(key_pem, t->urn, err);
+    if (!csr) return NULL;
+    struct http_client_options options = { .ca_pem = ca_pem, .peer_urn = peer };
+    json *body AUTO_JSON = request_body(t, csr, hosts);
+    json *answer AUTO_JSON = call(&options, t, "POST", "/v1/enroll", body, timeout_ms, err);
+    if (!answer) return NULL;
+    const char *cert = json_get_str(answer, "certificate");
+    return check_cert(t, cert, key_pem, ca_pem, err) ? NULL : xstrdup(cert);
+}
+
+int enroll(const struct enroll_token *t, const char *key_pem, const char *const *hosts,
+           char **ret_cert_pem, char **ret_ca_pem, struct err *err) {
+    int64_t end_ms = clock_monotonic_ms() + DEADLINE_MS;
+    char *ca AUTO_FREE = fetch_ca(t, err);
+    if (!ca) return err_wrap(err, "enrol %s", t->urn);
+    int64_t left_ms = end_ms - clock_monotonic_ms();
+    char *cert = fetch_cert(t, key_pem, ca, hosts, left_ms > 1 ? left_ms : 1, err);
+    if (!cert) return err_wrap(err, "enrol %s", t->urn);
+    *ret_cert_pem = cert;
+    *ret_ca_pem = STEAL(ca);
+    return 0;
+}
