@@ -109,6 +109,7 @@ int main(int argc, char **argv) {
     struct house house;
     struct err err = ERR_INIT;
     bool token = take_option(&argc, argv, "--operator-token");
+    if (token) service_share_state(); /* one may be serving */
     int status = service_begin(&service, argc, argv);
     if (status >= 0) return status;
     if (schema_load(&err) != 0 || check_owner(config.base.state_dir, &err) != 0 ||

@@ -19,6 +19,11 @@ LOG_MODULE("service");
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 /* sysexits.h's EX_CONFIG */ };
 
+/* One service per process. */
+static char *config_path;
+static int lock_fd = -1;
+static bool shared;
+
 /* --- options --- */
 
 static void print_usage(FILE *out, const struct service *s) {
@@ -65,13 +70,13 @@ static int read_options(const struct service *s, int argc, char **argv, struct o
 static int load_config(struct service *s, const struct options *o, struct err *err) {
     if (o->config_path && access(o->config_path, R_OK))
         return err_set_errno(err, ERR_NOT_FOUND, errno, "read %s", o->config_path);
-    free(s->config_path);
-    s->config_path = o->config_path ? xstrdup(o->config_path)
-                                    : xasprintf("/etc/jogak/%s.conf", s->name);
-    if (config_load(s->config_path, s->rows, s->row_count, s->config, err)) return -1;
+    free(config_path);
+    config_path = o->config_path ? xstrdup(o->config_path)
+                                 : xasprintf("/etc/jogak/%s.conf", s->name);
+    if (config_load(config_path, s->rows, s->row_count, s->config, err)) return -1;
     const struct service_config *base = s->config;
     if (log_set_levels(base->log_levels) == 0) return 0;
-    err_set(err, ERR_INVALID, "%s: log_levels \"%s\" is not understood", s->config_path,
+    err_set(err, ERR_INVALID, "%s: log_levels \"%s\" is not understood", config_path,
             base->log_levels);
     config_free(s->rows, s->row_count, s->config);
     return err_remedy(err, "write a level (error, warn, info, debug), then module=level, by commas");
@@ -85,7 +90,7 @@ static void reload(const struct service *s) {
     void *fresh AUTO_FREE = xcalloc(1, size > sizeof(struct service_config)
                                            ? size : sizeof(struct service_config));
     struct err err = ERR_INIT;
-    if (config_load(s->config_path, s->rows, s->row_count, fresh, &err)) {
+    if (config_load(config_path, s->rows, s->row_count, fresh, &err)) {
         log_warn("configuration not reloaded", "reason=\"%s\"", err.msg);
         return;
     }
@@ -130,6 +135,7 @@ static int take_state_dir(struct service *s, struct err *err) {
     if (dir_make(base->state_dir, 0700, err)) return -1;
     if (chmod(base->state_dir, 0700))
         return err_set_errno(err, ERR_UNAVAILABLE, errno, "chmod %s", base->state_dir);
+    if (shared) return 0;
     char *path AUTO_FREE = xasprintf("%s/lock", base->state_dir);
     int fd AUTO_FD = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return err_set_errno(err, ERR_UNAVAILABLE, errno, "open %s", path);
@@ -138,7 +144,7 @@ static int take_state_dir(struct service *s, struct err *err) {
         return err_remedy(err, "stop the other jogak-%s, or give this one a state_dir of its own",
                           s->name);
     }
-    s->lock_fd = STEAL_FD(fd);
+    lock_fd = STEAL_FD(fd);
     return 0;
 }
 
@@ -147,6 +153,8 @@ static int complain(const struct service *s, const struct err *err, int status) 
     if (err->remedy[0]) fprintf(stderr, "jogak-%s: %s\n", s->name, err->remedy);
     return status;
 }
+
+void service_share_state(void) { shared = true; }
 
 int service_begin(struct service *s, int argc, char **argv) {
     struct options options = { .config_path = NULL };
@@ -184,9 +192,9 @@ void service_wait(struct service *s) {
 }
 
 void service_end(struct service *s) {
-    if (s->lock_fd > 0) close(s->lock_fd);
-    s->lock_fd = 0;
+    if (lock_fd >= 0) close(lock_fd);
+    lock_fd = -1;
     config_free(s->rows, s->row_count, s->config);
-    free(s->config_path);
-    s->config_path = NULL;
+    free(config_path);
+    config_path = NULL;
 }

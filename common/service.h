@@ -37,9 +37,10 @@ struct service {
     const struct config_row *rows;
     size_t row_count;
     void *config; /* struct that begins with struct service_config */
-    char *config_path; /* this and the rest are service.c's own; zero at first */
-    int lock_fd;
 };
+/* Before service_begin(), by a tool of the service that may run beside it: do not ask for the
+ * state directory to be ours alone. */
+void service_share_state(void);
 /* Handles options and loads the configuration, makes the state directory and locks it against a
  * second process, blocks signals for service_wait(), ignores SIGPIPE, forbids core dumps. To be
  * called before any thread starts. Returns -1 to go on, else the exit status to end with. */
