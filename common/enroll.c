@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define TOKEN_MAX_BYTES 2048
+#define CA_MAX_BYTES 65536
 #define DEADLINE_MS 15000
 
 /* --- the token's text --- */
@@ -84,28 +85,28 @@ static int check_fingerprint(const struct enroll_token *t, const char *ca_pem, s
     return err_remedy(err, "somebody may be in between: compare the address, ask for a new token");
 }
 
-static json *call(const struct http_client_options *options, const struct enroll_token *t,
-                  const char *method, const char *path, const json *body, int64_t timeout_ms,
-                  struct err *err) {
+static int call_once(const struct http_client_options *options, const struct http_call *call,
+                     struct http_answer *ret, struct err *err) {
     struct http_client *c = http_client_new(options, err);
-    if (!c) return NULL;
-    char *url AUTO_FREE = url_of(t, path);
-    json *answer = http_json(c, method, url, body, timeout_ms, err);
+    if (!c) return -1;
+    int rc = http_call(c, call, ret, err);
     http_client_free(c);
-    return answer;
+    return rc;
 }
 
 /* Anybody may answer this call; only the certificate that the token pins is accepted. */
 static char *fetch_ca(const struct enroll_token *t, struct err *err) {
     struct http_client_options options = { .trust_anyone = true };
-    json *answer AUTO_JSON = call(&options, t, "GET", "/v1/ca", NULL, DEADLINE_MS, err);
-    if (!answer) return NULL;
-    const char *ca = json_get_str(answer, "ca");
-    if (!ca) {
+    struct http_answer answer AUTO_ANSWER = { .status = 0 };
+    char *url AUTO_FREE = url_of(t, "/v1/ca");
+    struct http_call get = { .method = "GET", .url = url, .timeout_ms = DEADLINE_MS,
+                             .reply_max = CA_MAX_BYTES };
+    if (call_once(&options, &get, &answer, err)) return NULL;
+    if (!answer.raw) {
         err_set(err, ERR_INVALID, "%s does not answer like a clearing house", t->url);
         return NULL;
     }
-    return check_fingerprint(t, ca, err) ? NULL : xstrdup(ca);
+    return check_fingerprint(t, answer.raw, err) ? NULL : xstrdup(answer.raw);
 }
 
 static json *request_body(const struct enroll_token *t, const char *csr,
@@ -140,9 +141,12 @@ static char *fetch_cert(const struct enroll_token *t, const char *key_pem, const
     if (!csr) return NULL;
     struct http_client_options options = { .ca_pem = ca_pem, .peer_urn = peer };
     json *body AUTO_JSON = request_body(t, csr, hosts);
-    json *answer AUTO_JSON = call(&options, t, "POST", "/v1/enroll", body, timeout_ms, err);
-    if (!answer) return NULL;
-    const char *cert = json_get_str(answer, "certificate");
+    struct http_answer answer AUTO_ANSWER = { .status = 0 };
+    char *url AUTO_FREE = url_of(t, "/v1/enroll");
+    struct http_call post = { .method = "POST", .url = url, .body = body,
+                              .timeout_ms = timeout_ms };
+    if (call_once(&options, &post, &answer, err)) return NULL;
+    const char *cert = json_get_str(answer.body, "certificate");
     return check_cert(t, cert, key_pem, ca_pem, err) ? NULL : xstrdup(cert);
 }
 
