@@ -26,7 +26,7 @@ enum image_phase {
 };
 struct image_progress {
     enum image_phase phase;
-    int64_t done_bytes, total_bytes; /* of the image's bytes in this phase; zeros count as done */
+    int64_t done_bytes, total_bytes; /* of this phase's work, uncompressed */
     int64_t moved_bytes;             /* over the network so far, compressed */
 };
 
