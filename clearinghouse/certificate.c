@@ -81,7 +81,7 @@ struct revocation {
     json *serials, *urns;
 };
 
-static int revoke(struct db_conn *c, void *arg, struct err *err) {
+static int store_revocation(struct db_conn *c, void *arg, struct err *err) {
     struct revocation *r = arg;
     int64_t now = clock_wall_ms();
     return r->serial ? certificate_db_revoke_serial(c, r->serial, now, &r->changes, err)
@@ -95,7 +95,7 @@ int revocation_post(void *ctx, const struct http_request *req, struct http_reply
                             .urn = json_get_str(req->body, "urn") };
     if (!r.serial == !r.urn)
         return err_set(err, ERR_INVALID, "give either a serial or a urn to revoke");
-    if (db_write(h->db, revoke, &r, err) != 0 ||
+    if (db_write(h->db, store_revocation, &r, err) != 0 ||
         standing_refresh_revoked(&h->standing, h->db, err) != 0)
         return -1;
     if (r.changes == 0)

@@ -15,7 +15,7 @@ struct credential_call {
     struct user user;
 };
 
-static int read(struct db_conn *c, void *arg, struct err *err) {
+static int load(struct db_conn *c, void *arg, struct err *err) {
     struct credential_call *k = arg;
     if (slice_call_open(c, &k->call, ACCESS_SEE, err) != 0) return -1;
     return user_db_get(c, access_name(k->call.req), &k->user, err);
@@ -71,7 +71,7 @@ int slice_credential(void *ctx, const struct http_request *req, struct http_repl
     struct house *h = ctx;
     struct credential_call k = { .call = { .house = h, .req = req } };
     int rc = slice_settle(h, err);
-    if (rc == 0) rc = db_read(h->db, read, &k, err);
+    if (rc == 0) rc = db_read(h->db, load, &k, err);
     if (rc == 0) rc = sign(&k, reply, err);
     user_done(&k.user);
     return rc;
