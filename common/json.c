@@ -138,9 +138,16 @@ const char *json_get_str(const json *object, const char *key) {
     return json_str(json_get(object, key));
 }
 
+/* 2.0 is an integer to JSON Schema, so it is one to readers of checked values. */
+static bool is_whole(const json *j) {
+    if (json_kind(j) != JSON_DOUBLE) return json_kind(j) == JSON_INT;
+    double v = json_object_get_double(j);
+    return v >= -0x1p63 && v < 0x1p63 && !(trunc(v) < v) && !(trunc(v) > v);
+}
+
 int64_t json_get_int(const json *object, const char *key, int64_t otherwise) {
     const json *j = json_get(object, key);
-    return json_kind(j) == JSON_INT ? json_int_value(j) : otherwise;
+    return is_whole(j) ? json_int_value(j) : otherwise;
 }
 
 double json_get_double(const json *object, const char *key, double otherwise) {
@@ -174,7 +181,8 @@ const char *json_str(const json *j) {
     return json_kind(j) == JSON_STRING ? json_object_get_string(unconst(j)) : NULL;
 }
 int64_t json_int_value(const json *j) {
-    return json_kind(j) == JSON_INT ? json_object_get_int64(j) : 0;
+    if (json_kind(j) == JSON_INT) return json_object_get_int64(j);
+    return is_whole(j) ? (int64_t)json_object_get_double(j) : 0;
 }
 double json_double_value(const json *j) {
     if (json_kind(j) == JSON_INT) return (double)json_object_get_int64(j);

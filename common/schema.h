@@ -13,6 +13,8 @@
 
 /* Loads all embedded documents; once per process, before threads start. */
 int schema_load(struct err *err);
+/* Forgets them again (tests that look for leaks). */
+void schema_unload(void);
 /* The whole embedded document as json (borrowed), NULL when unknown. */
 const json *schema_document(const char *name);
 
