@@ -1,0 +1,172 @@
+#include "allocate.h"
+
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/ids.h"
+#include "common/log.h"
+#include "event.h"
+#include "placement.h"
+#include "slice.h"
+#include "topology.h"
+
+#include <stdio.h>
+
+LOG_MODULE("am.allocate");
+
+static const char SQL_ADD[] =
+    "INSERT INTO reservation (id, slice, state, owner, keys, created_ms, expires_ms)"
+    " VALUES (?, ?, 'allocated', ?, ?, ?, ?)";
+static const char SQL_LINK[] =
+    "INSERT INTO link (slice, name, vni, mtu) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (slice, name) DO UPDATE SET mtu = excluded.mtu";
+static const char SQL_HAS_LINK[] = "SELECT 1 AS there FROM link WHERE slice = ? AND name = ?";
+static const char SQL_VNI_TAKEN[] = "SELECT 1 AS there FROM link WHERE vni = ?";
+static const char SQL_MAC_TAKEN[] = "SELECT 1 AS there FROM vnic WHERE mac = ?";
+
+#define VNI_FIRST 4096 /* lower ones are left to the site's own networks */
+#define VNI_LAST 0xffffff
+#define MTU_DEFAULT 1400 /* fits through VXLAN on wires of 1,500 bytes */
+
+static int there(struct db_conn *c, bool *ret, struct err *err, struct db_stmt *q) {
+    struct db_stmt *owned AUTO_STMT = q;
+    if (!q) return -1;
+    (void)c;
+    int rc = db_step(owned, err);
+    *ret = rc == 1;
+    return rc < 0 ? -1 : 0;
+}
+
+static int add_link(struct db_conn *c, const char *slice, const json *link, struct err *err) {
+    const char *name = json_get_str(link, "name");
+    bool have = false;
+    if (there(c, &have, err, db_query(c, err, SQL_HAS_LINK, "ss", slice, name))) return -1;
+    uint32_t vni = 0;
+    for (bool taken = !have; taken;) {
+        random_bytes(&vni, sizeof vni);
+        vni = VNI_FIRST + vni % (VNI_LAST - VNI_FIRST);
+        if (there(c, &taken, err, db_query(c, err, SQL_VNI_TAKEN, "i", (int64_t)vni))) return -1;
+    }
+    return db_exec(c, NULL, err, SQL_LINK, "ssii", slice, name, (int64_t)vni,
+                   json_get_int(link, "mtu", MTU_DEFAULT));
+}
+
+/* A locally administered, individual address that nobody has here. */
+static int new_mac(struct db_conn *c, char mac[18], struct err *err) {
+    for (bool taken = true; taken;) {
+        uint8_t b[4];
+        random_bytes(b, sizeof b);
+        snprintf(mac, 18, "52:4a:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]);
+        if (there(c, &taken, err, db_query(c, err, SQL_MAC_TAKEN, "s", mac))) return -1;
+    }
+    return 0;
+}
+
+static int fill_vnics(struct db_conn *c, struct sliver *s, struct err *err) {
+    const json *vnics = json_get(s->wanted, "vnics");
+    for (size_t i = 0; i < json_length(vnics) && i < SLIVER_VNICS_MAX; i++) {
+        const json *want = json_at(vnics, i);
+        struct vnic *v = &s->vnics[s->vnic_count++];
+        v->position = (int64_t)i;
+        const char *name = json_get_str(want, "name"), *mac = json_get_str(want, "mac");
+        if (name) snprintf(v->name, sizeof v->name, "%s", name);
+        else snprintf(v->name, sizeof v->name, "eth%zu", i);
+        snprintf(v->link, sizeof v->link, "%s", json_get_str(want, "link"));
+        if (mac) snprintf(v->mac, sizeof v->mac, "%s", mac);
+        else if (new_mac(c, v->mac, err)) return -1;
+        v->rate_kbps = json_get_int(want, "rate_kbps", 0);
+        v->addresses = json_has(want, "addresses") ? json_copy(json_get(want, "addresses"))
+                                                   : json_array();
+        s->rate_kbps += v->rate_kbps;
+    }
+    return 0;
+}
+
+static const char *kind_of(const json *want) {
+    const char *kind = json_get_str(want, "kind");
+    return !kind || strcmp(kind, "any") == 0 ? "full" : kind;
+}
+
+static int add_sliver(struct db_conn *c, const struct slice_row *slice, const char *reservation,
+                      const json *want, const char *node, struct err *err) {
+    struct sliver s AUTO_SLIVER = {
+        .vcpus = json_get_int(want, "vcpus", 1),
+        .memory_mib = json_get_int(want, "memory_mib", 256),
+        .disk_mib = json_get_int(want, "disk_mib", 1024),
+        .wanted = json_copy(want),
+    };
+    uuid_new(s.id);
+    snprintf(s.name, sizeof s.name, "%s", json_get_str(want, "name"));
+    struct urn urn;
+    if (urn_parse(slice->urn, &urn, err)) return -1;
+    char full_name[sizeof urn.name + sizeof s.name];
+    snprintf(full_name, sizeof full_name, "%s.%s", urn.name, s.name);
+    urn_text(s.urn, urn.authority, "sliver", full_name);
+    memcpy(s.slice, slice->id, sizeof s.slice);
+    snprintf(s.reservation, sizeof s.reservation, "%s", reservation);
+    snprintf(s.node, sizeof s.node, "%s", node);
+    snprintf(s.kind, sizeof s.kind, "%s", kind_of(want));
+    if (fill_vnics(c, &s, err)) return -1;
+    return sliver_add(c, &s, err);
+}
+
+static void wish_of(const json *want, struct placement_wish *w) {
+    *w = (struct placement_wish){
+        .name = json_get_str(want, "name"),
+        .kind = kind_of(want),
+        .node = json_get_str(want, "node"),
+        .vcpus = json_get_int(want, "vcpus", 1),
+        .memory_mib = json_get_int(want, "memory_mib", 256),
+        .disk_mib = json_get_int(want, "disk_mib", 1024),
+    };
+    const json *vnics = json_get(want, "vnics");
+    for (size_t i = 0; i < json_length(vnics); i++)
+        w->rate_kbps += json_get_int(json_at(vnics, i), "rate_kbps", 0);
+}
+
+static int place_all(struct db_conn *c, struct allocate *a, const json *names,
+                     struct node_list *nodes, struct placement_wish *wishes, struct err *err) {
+    size_t count = json_length(names);
+    for (size_t i = 0; i < count; i++)
+        wish_of(topology_sliver(a->topology, json_str(json_at(names, i))), &wishes[i]);
+    if (node_all(c, nodes, err)) return -1;
+    return placement_choose(nodes, wishes, count, a->am->config->cpu_overcommit_percent,
+                            &a->reasons, err);
+}
+
+static int add_reservation(struct db_conn *c, struct allocate *a, const struct slice_row *slice,
+                           struct err *err) {
+    char *keys AUTO_FREE = json_text(a->who->keys);
+    int64_t now = clock_wall_ms(), until = now + a->am->config->hold_s * 1000;
+    if (until > slice->expires_ms) until = slice->expires_ms;
+    if (until <= now) return err_set(err, ERR_GONE, "slice %s has expired", slice->urn);
+    return db_exec(c, NULL, err, SQL_ADD, "ssssii", uuid_new(a->id), slice->id, a->who->owner,
+                   keys ? keys : "[]", now, until);
+}
+
+int allocate(struct db_conn *c, void *arg, struct err *err) {
+    struct allocate *a = arg;
+    struct slice_row slice;
+    struct sliver_list have AUTO_SLIVERS = { 0 };
+    if (slice_ensure(c, a->slice_urn, a->who->target_expires_ms, &slice, err) ||
+        sliver_of_slice(c, slice.id, &have, err))
+        return -1;
+    json *plan AUTO_JSON = topology_plan(a->topology, &have);
+    const json *names = json_get(plan, "create");
+    if (!json_length(names)) return 0;
+
+    size_t count = json_length(names);
+    struct placement_wish *wishes AUTO_FREE = xcalloc(count, sizeof *wishes);
+    struct node_list nodes CLEANUP(node_list_done) = { 0 };
+    if (place_all(c, a, names, &nodes, wishes, err) || add_reservation(c, a, &slice, err))
+        return -1;
+    const json *links = json_get(a->topology, "links");
+    for (size_t i = 0; i < json_length(links); i++)
+        if (add_link(c, slice.id, json_at(links, i), err)) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (add_sliver(c, &slice, a->id, topology_sliver(a->topology, wishes[i].name),
+                       nodes.rows[wishes[i].chosen].name, err))
+            return -1;
+    log_info("allocated", "reservation=%s slice=%s slivers=%zu", a->id, slice.urn, count);
+    json *data = json_set_str(json_object(), "reservation", a->id);
+    return event_add(c, "reservation.allocated", slice.id, data, err);
+}

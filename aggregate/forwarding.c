@@ -1,0 +1,130 @@
+#include "forwarding.h"
+
+#include "agents.h"
+#include "common/log.h"
+#include "slice.h"
+
+#include <stdio.h>
+
+LOG_MODULE("am.forwarding");
+
+#define PUSH_MS 5000
+
+struct view {
+    const char *slice, *skip;
+    struct sliver_list slivers;
+    struct node_list nodes;
+    int64_t generation;
+};
+
+static void view_done(struct view *v) {
+    sliver_list_done(&v->slivers);
+    node_list_done(&v->nodes);
+}
+
+static int view_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct view *v = arg;
+    return slice_next_generation(c, v->slice, &v->generation, err) ||
+                   sliver_of_slice(c, v->slice, &v->slivers, err) || node_all(c, &v->nodes, err)
+               ? -1
+               : 0;
+}
+
+static const struct node *node_named(const struct view *v, const char *name) {
+    for (size_t i = 0; i < v->nodes.count; i++)
+        if (strcmp(v->nodes.rows[i].name, name) == 0) return &v->nodes.rows[i];
+    return NULL;
+}
+
+static json *vnic_at(const struct view *v, const struct sliver *s, const struct vnic *n) {
+    const struct node *node = node_named(v, s->node);
+    if (!node) return NULL;
+    json *j = json_object();
+    json_set_str(j, "sliver", s->id);
+    json_set_int(j, "epoch", s->epoch);
+    json_set_str(j, "vnic", n->name);
+    json_set_str(j, "mac", n->mac);
+    json_set(j, "addresses", json_copy(n->addresses));
+    json_set_int(j, "rate_kbps", n->rate_kbps);
+    json_set_str(j, "node", node->urn);
+    json_set_str(j, "vtep", node->vtep);
+    return json_set_bool(j, "egress", true);
+}
+
+static json *link_of(json *links, const struct vnic *n) {
+    for (size_t i = 0; i < json_length(links); i++)
+        if (json_get_int(json_at(links, i), "vni", -1) == n->vni) return json_at(links, i);
+    json *link = json_object();
+    json_set_str(link, "name", n->link);
+    json_set_int(link, "vni", n->vni);
+    json_set(link, "vnics", json_array());
+    json_add(links, link);
+    return link;
+}
+
+static json *document(const struct view *v) {
+    json *links = json_array();
+    for (size_t i = 0; i < v->slivers.count; i++) {
+        const struct sliver *s = &v->slivers.rows[i];
+        if (v->skip && strcmp(s->id, v->skip) == 0) continue;
+        for (size_t k = 0; k < s->vnic_count; k++) {
+            json *one = vnic_at(v, s, &s->vnics[k]);
+            if (one) json_add(json_get(link_of(links, &s->vnics[k]), "vnics"), one);
+        }
+    }
+    json *j = json_set_int(json_object(), "generation", v->generation);
+    return json_set(j, "links", links);
+}
+
+static bool holds(const struct view *v, const char *node) {
+    for (size_t i = 0; i < v->slivers.count; i++)
+        if (strcmp(v->slivers.rows[i].node, node) == 0) return true;
+    return false;
+}
+
+static bool reachable(const struct node *n) {
+    return strcmp(n->state, "lost") && strcmp(n->state, "retired") && n->port;
+}
+
+static int push(struct aggregate *am, const char *slice, const char *only, const char *also,
+                const char *skip, size_t *ret_nodes, struct err *err) {
+    struct view v CLEANUP(view_done) = { .slice = slice, .skip = skip };
+    if (db_write(am->db, view_fn, &v, err)) return -1;
+    json *body AUTO_JSON = document(&v);
+    struct agents_each *calls = xcalloc(v.nodes.count, sizeof *calls);
+    size_t count = 0;
+    for (size_t i = 0; i < v.nodes.count; i++) {
+        const struct node *n = &v.nodes.rows[i];
+        bool wanted = only ? strcmp(n->name, only) == 0
+                           : holds(&v, n->name) || (also && strcmp(n->name, also) == 0);
+        if (!wanted || !reachable(n)) continue;
+        struct agents_each *call = &calls[count++];
+        snprintf(call->node, sizeof call->node, "%s", n->name);
+        snprintf(call->path, sizeof call->path, "/v1/slices/%s/forwarding", slice);
+        call->method = "PUT";
+        call->body = json_copy(body); /* each thread has its own */
+        call->timeout_ms = PUSH_MS;
+    }
+    size_t failed = agents_call_all(am, calls, count);
+    for (size_t i = 0; i < count; i++)
+        if (!calls[i].answer) {
+            /* A newer generation is there already: somebody else told it more than we know. */
+            if (calls[i].err.code == ERR_STALE_EPOCH) failed--;
+            else if (err) *err = calls[i].err;
+            log_warn("forwarding not set", "node=%s slice=%s error=%s", calls[i].node, slice,
+                     calls[i].err.msg);
+        }
+    if (ret_nodes) *ret_nodes = count;
+    agents_each_done(calls, count);
+    return failed ? -1 : 0;
+}
+
+int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
+                    size_t *ret_nodes, struct err *err) {
+    return push(am, slice, NULL, also, skip, ret_nodes, err);
+}
+
+int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,
+                         const char *skip, struct err *err) {
+    return push(am, slice, node, NULL, skip, NULL, err);
+}

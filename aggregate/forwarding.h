@@ -1,0 +1,22 @@
+/*
+ * Forwarding: where each vNIC of a slice is, told to every node of the slice.
+ *
+ * The document for a node (Forwarding in docs/architecture.md) holds all links of the slice with all
+ * their vNICs; the agent makes flows of it. A change takes a new generation of the slice, and an agent
+ * refuses an older one, so late messages do no harm.
+ */
+#ifndef JOGAK_AGGREGATE_FORWARDING_H
+#define JOGAK_AGGREGATE_FORWARDING_H
+
+#include "sliver.h"
+
+/* Tell all nodes that hold slivers of the slice, and `also` (may be NULL), in parallel. `skip`
+ * names a sliver to leave out (it is going), may be NULL. Nodes that are lost are passed over.
+ * ret_nodes (may be NULL): how many were told. */
+int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
+                    size_t *ret_nodes, struct err *err);
+/* The same to one node alone. */
+int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,
+                         const char *skip, struct err *err);
+
+#endif

@@ -1,0 +1,233 @@
+/*
+ * The engine: walks the twelve rows of steps.c for one migration, from wherever its journal stands.
+ *
+ * Before a row runs, its intent is on disk; after it, its result. So a process that dies at any
+ * instant finds at its start which row was at work, and runs that row again: rows are idempotent.
+ * Before the commit a failure is followed by a question to both nodes (step_probe), and by an undo
+ * of the rows in reverse, or by going forward when the guest has in truth arrived. After the
+ * commit there is only forward: rows are repeated until they succeed.
+ */
+#include "migration.h"
+
+#include "../agents.h"
+#include "../event.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "steps.h"
+
+LOG_MODULE("am.engine");
+
+#define RETRY_FIRST_MS 50
+#define RETRY_MOST_MS 2000
+#define FORWARD_GIVE_UP_MS 120000 /* after so long without success past the commit, say so */
+
+static const char SQL_COMMITTED[] = "UPDATE migration SET committed = 1 WHERE id = ?";
+static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
+
+static void run_done(struct run *r) {
+    migration_done(&r->m);
+    sliver_done(&r->s);
+    json_put(r->detail);
+}
+
+static bool stopping(const struct run *r) { return r->am->stopping; }
+
+static int stop_here(struct err *err) {
+    return err_set(err, ERR_UNAVAILABLE, "the aggregate is stopping; the migration goes on later");
+}
+
+/* One row, in one direction, with its journal entries around it. */
+static int walk(struct run *r, const struct step *step, const char *direction,
+                int (*fn)(struct run *, struct err *), struct err *err) {
+    if (journal_intent(r->am, &r->m, step->number, direction, err)) return -1;
+    json_put(r->detail);
+    r->detail = json_object();
+    int64_t begin = clock_monotonic_us();
+    int rc = fn(r, err);
+    int64_t took = clock_monotonic_us() - begin;
+    if (rc && err) json_set_str(r->detail, "error", err->msg);
+    struct err journal = ERR_INIT;
+    if (journal_result(r->am, &r->m, step->number, direction, rc ? "failed" : "ok", took,
+                       json_ref(r->detail), &journal) && rc == 0) {
+        if (err) *err = journal;
+        return -1;
+    }
+    return rc ? err_wrap(err, "step %d (%s)", step->number, step->name) : 0;
+}
+
+/* --- the commit: one transaction, and from here only forward --- */
+static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct run *r = arg;
+    return sliver_set_owner(c, r->s.id, r->m.target, r->m.epoch, err) ||
+                   db_exec(c, NULL, err, SQL_COMMITTED, "s", r->m.id) ||
+                   db_exec(c, NULL, err, SQL_UNCLAIM, "s", r->m.id)
+               ? -1
+               : 0;
+}
+
+static int commit(struct run *r, struct err *err) {
+    /* A full disk can refuse it; there is no way back, so it is repeated until it is there. */
+    while (db_write(r->am->db, commit_fn, r, err)) {
+        if (stopping(r)) return stop_here(err);
+        log_error("commit to be repeated", "migration=%s error=%s", r->m.id, err->msg);
+        clock_sleep_ms(RETRY_MOST_MS);
+    }
+    err_clear(err);
+    r->m.committed = true;
+    log_info("committed", "migration=%s sliver=%s node=%s epoch=%lld", r->m.id, r->s.id,
+             r->m.target, (long long)r->m.epoch);
+    return 0;
+}
+
+/* --- before the commit --- */
+static int prepare(struct run *r, struct err *err) {
+    for (int i = 0; i < STEP_COMMIT_AFTER; i++) {
+        if (journal_has(r->am, &r->m, i + 1, "run")) continue;
+        if (stopping(r)) return stop_here(err);
+        if (operation_cancelled(r->am, r->op->id))
+            return err_set(err, ERR_CANCELLED, "cancelled before step %d (%s)", i + 1, steps[i].name);
+        if (walk(r, &steps[i], "run", steps[i].run, err)) return -1;
+    }
+    return 0;
+}
+
+/* Undo is repeated until it succeeds: a node that is away now has to be told later. */
+static int undo(struct run *r, const struct err *why, struct err *err) {
+    if (journal_state(r->am, &r->m, "undoing", err)) return -1;
+    for (int i = STEP_COMMIT_AFTER; i-- > 0;) {
+        if (!steps[i].undo || r->m.step < steps[i].number) continue;
+        int64_t pause = RETRY_FIRST_MS;
+        struct err one = ERR_INIT;
+        while (!journal_has(r->am, &r->m, steps[i].number, "undo") &&
+               walk(r, &steps[i], "undo", steps[i].undo, &one)) {
+            if (one.code == ERR_CONFLICT) { /* the source says that its guest has moved */
+                if (err) *err = one;
+                return -1;
+            }
+            if (stopping(r)) return stop_here(err);
+            log_warn("undo to be repeated", "migration=%s error=%s", r->m.id, one.msg);
+            clock_sleep_ms(pause);
+            pause = pause * 2 > RETRY_MOST_MS ? RETRY_MOST_MS : pause * 2;
+        }
+    }
+    if (err) *err = *why;
+    return sliver_change_state(r->am, r->s.id, "ready", "", NULL) ||
+                   journal_state(r->am, &r->m, "aborted", NULL)
+               ? -1
+               : 0;
+}
+
+static int declare_lost(struct run *r, struct err *err) {
+    err_set(err, ERR_GONE, "sliver %s is lost: neither %s nor %s has it", r->s.name, r->m.source,
+            r->m.target);
+    err_remedy(err, "create it anew: jogak apply");
+    sliver_change_state(r->am, r->s.id, "failed", err->msg, NULL);
+    journal_state(r->am, &r->m, "lost", NULL);
+    return -1;
+}
+
+/* A row failed before the commit. 0: go forward after all; -1: it ended, err says how. */
+static int recover(struct run *r, struct err *err) {
+    const struct err why = *err;
+    int64_t pause = RETRY_FIRST_MS;
+    for (;;) {
+        if (stopping(r)) return stop_here(err);
+        struct err unknown = ERR_INIT;
+        switch (step_probe(r, &unknown)) {
+        case VERDICT_FORWARD: return 0;
+        case VERDICT_LOST: return declare_lost(r, err);
+        case VERDICT_UNDO:
+            if (undo(r, &why, err) == 0) return -1;
+            if (stopping(r)) return -1;
+            break; /* it had arrived meanwhile: ask again */
+        case VERDICT_WAIT:
+            log_warn("waiting for a node's answer", "migration=%s error=%s", r->m.id, unknown.msg);
+        }
+        clock_sleep_ms(pause);
+        pause = pause * 2 > RETRY_MOST_MS ? RETRY_MOST_MS : pause * 2;
+    }
+}
+
+/* --- after the commit --- */
+static int forward(struct run *r, struct err *err) {
+    for (int i = STEP_COMMIT_AFTER; i < STEP_COUNT; i++) {
+        int64_t pause = RETRY_FIRST_MS, begin = clock_monotonic_ms();
+        bool told = false;
+        while (!journal_has(r->am, &r->m, steps[i].number, "run")) {
+            if (stopping(r)) return stop_here(err);
+            struct err one = ERR_INIT;
+            if (walk(r, &steps[i], "run", steps[i].run, &one) == 0) break;
+            log_warn("step to be repeated", "migration=%s error=%s", r->m.id, one.msg);
+            if (!told && clock_monotonic_ms() - begin > FORWARD_GIVE_UP_MS) {
+                log_error("migration cannot go on", "migration=%s sliver=%s node=%s error=%s",
+                          r->m.id, r->s.id, r->m.target, one.msg);
+                told = true;
+            }
+            clock_sleep_ms(pause);
+            pause = pause * 2 > RETRY_MOST_MS ? RETRY_MOST_MS : pause * 2;
+        }
+    }
+    return 0;
+}
+
+static json *summary(struct run *r) {
+    json *j = json_set_str(json_object(), "source", r->m.source);
+    json_set_str(j, "target", r->m.target);
+    json_set_int(j, "epoch", r->m.epoch);
+    json_set_int(j, "held_frames", json_get_int(r->m.facts, "held_frames", 0));
+    int64_t from, to;
+    const char *paused = json_get_str(r->m.facts, "paused_at");
+    const char *resumed = json_get_str(r->m.facts, "resumed_at");
+    if (paused && resumed && !clock_parse_rfc3339(paused, &from) &&
+        !clock_parse_rfc3339(resumed, &to))
+        json_set_int(j, "blackout_ms", to - from);
+    return j;
+}
+
+static int finish_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct run *r = arg;
+    return sliver_set_state(c, r->s.id, "ready", "", err) ||
+                   operation_result(c, r->m.id, summary(r), err)
+               ? -1
+               : 0;
+}
+
+static int finish(struct run *r, struct err *err) {
+    if (db_write(r->am->db, finish_fn, r, err)) return -1;
+    const char *const nodes[] = { r->m.source, r->m.target };
+    for (size_t i = 0; i < 2; i++) { /* best effort: a node forgets by itself after a while */
+        json *answer AUTO_JSON = agents_call(r->am, nodes[i], "DELETE", NULL, 5000, NULL,
+                                             "/v1/migrations/%s", r->m.id);
+        (void)answer;
+    }
+    return journal_state(r->am, &r->m, "done", err);
+}
+
+/* Until the guest is known to be whole at the target with the source pinned (0), or the migration
+ * has ended otherwise (-1). */
+static int settle(struct run *r, struct err *err) {
+    int failed = -1;
+    if (strcmp(r->m.state, "undoing"))
+        failed = sliver_change_state(r->am, r->s.id, "migrating", "", err) || prepare(r, err);
+    else err_set(err, ERR_CANCELLED, "it was being undone when the aggregate was restarted");
+    while (failed) {
+        if (recover(r, err)) return -1;
+        /* It had arrived after all: pin the source before anything else. */
+        failed = walk(r, &steps[STEP_COMMIT_AFTER - 1], "run", steps[STEP_COMMIT_AFTER - 1].run, err);
+    }
+    err_clear(err);
+    return 0;
+}
+
+int migration_run(struct aggregate *am, const struct operation *op, struct err *err) {
+    struct run r CLEANUP(run_done) = { .am = am, .op = op };
+    struct err here = ERR_INIT;
+    if (!err) err = &here; /* the engine itself reads it */
+    if (journal_load(am, op->id, &r.m, err) || sliver_find(am, r.m.sliver, &r.s, err)) return -1;
+    if (!strcmp(r.m.state, "done")) return 0;
+    if (!strcmp(r.m.state, "aborted") || !strcmp(r.m.state, "lost"))
+        return err_set(err, ERR_CONFLICT, "the migration was %s", r.m.state);
+    if (!r.m.committed && (settle(&r, err) || commit(&r, err))) return -1;
+    if (forward(&r, err)) return -1;
+    return finish(&r, err);
+}

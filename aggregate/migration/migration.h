@@ -1,0 +1,34 @@
+/*
+ * Migrations: asking for one, looking at one, and the operation that runs it.
+ */
+#ifndef JOGAK_AGGREGATE_MIGRATION_H
+#define JOGAK_AGGREGATE_MIGRATION_H
+
+#include "../operation.h"
+#include "../sliver.h"
+
+/* In a transaction: an operation that moves this sliver. target "" lets the system choose.
+ * trigger: request, drain, ... . The operation's id is the migration's. */
+int migration_add(struct db_conn *c, const struct sliver *s, const char *owner,
+                  const char *trigger, const char *target, char ret_id[37], struct err *err);
+/* The operation's run: walks or resumes the twelve steps. */
+int migration_run(struct aggregate *am, const struct operation *op, struct err *err);
+/* Cancelling is possible before the commit only. */
+int migration_may_cancel(struct db_conn *c, const struct operation *op, struct err *err);
+/* The public form, with its steps (schema Migration). */
+json *migration_json(struct db_conn *c, const char *id, struct err *err);
+
+/* Routes. */
+int migration_start(void *am, const struct http_request *req, struct http_reply *reply,
+                    struct err *err);
+int migration_list(void *am, const struct http_request *req, struct http_reply *reply,
+                   struct err *err);
+int migration_show(void *am, const struct http_request *req, struct http_reply *reply,
+                   struct err *err);
+
+/* Draining a node: moves everything away from it; with {dry_run: true} only says what and where. */
+int drain_run(struct aggregate *am, const struct operation *op, struct err *err);
+int drain_start(void *am, const struct http_request *req, struct http_reply *reply,
+                struct err *err);
+
+#endif

@@ -1,0 +1,116 @@
+#include "topology.h"
+
+#include <stdio.h>
+
+/* Does list[i][key] equal list[j][key] for some j < i? */
+static bool repeated(const json *list, size_t i, const char *key) {
+    const char *value = json_get_str(json_at(list, i), key);
+    for (size_t j = 0; value && j < i; j++) {
+        const char *other = json_get_str(json_at(list, j), key);
+        if (other && strcmp(value, other) == 0) return true;
+    }
+    return false;
+}
+
+static int check_names(const json *list, const char *where, struct err *err) {
+    for (size_t i = 0; i < json_length(list); i++)
+        if (repeated(list, i, "name"))
+            return err_set(err, ERR_UNPROCESSABLE, "%s/%zu/name: \"%s\" is used twice", where, i,
+                           json_get_str(json_at(list, i), "name"));
+    return 0;
+}
+
+static const json *by_name(const json *list, const char *name) {
+    for (size_t i = 0; i < json_length(list); i++) {
+        const char *other = json_get_str(json_at(list, i), "name");
+        if (other && name && strcmp(other, name) == 0) return json_at(list, i);
+    }
+    return NULL;
+}
+
+/* seen: object of "link address" and "mac" strings that were met. */
+static int check_unique(json *seen, const char *pointer, const char *what, const char *key,
+                        struct err *err) {
+    if (json_has(seen, key))
+        return err_set(err, ERR_UNPROCESSABLE, "%s: %s is given twice", pointer, what);
+    json_set_bool(seen, key, true);
+    return 0;
+}
+
+static int check_vnic(const json *topology, const json *vnic, const char *pointer, json *seen,
+                      struct err *err) {
+    const char *link = json_get_str(vnic, "link");
+    if (!by_name(json_get(topology, "links"), link)) {
+        err_set(err, ERR_UNPROCESSABLE, "%s/link: there is no link \"%s\"", pointer, link);
+        return err_remedy(err, "declare it under links:");
+    }
+    const char *mac = json_get_str(vnic, "mac");
+    if (mac && check_unique(seen, pointer, mac, mac, err)) return -1;
+    const json *addresses = json_get(vnic, "addresses");
+    for (size_t i = 0; i < json_length(addresses); i++) {
+        const char *address = json_str(json_at(addresses, i));
+        char key[128];
+        snprintf(key, sizeof key, "%s %.*s", link, (int)strcspn(address, "/"), address);
+        if (check_unique(seen, pointer, address, key, err)) return -1;
+    }
+    return 0;
+}
+
+int topology_check(const json *topology, struct err *err) {
+    const json *slivers = json_get(topology, "slivers");
+    json *seen AUTO_JSON = json_object();
+    if (check_names(slivers, "/slivers", err) ||
+        check_names(json_get(topology, "links"), "/links", err))
+        return -1;
+    for (size_t i = 0; i < json_length(slivers); i++) {
+        const json *vnics = json_get(json_at(slivers, i), "vnics");
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/slivers/%zu/vnics", i);
+        if (check_names(vnics, pointer, err)) return -1;
+        for (size_t k = 0; k < json_length(vnics); k++) {
+            snprintf(pointer, sizeof pointer, "/slivers/%zu/vnics/%zu", i, k);
+            if (check_vnic(topology, json_at(vnics, k), pointer, seen, err)) return -1;
+        }
+    }
+    return 0;
+}
+
+const json *topology_sliver(const json *topology, const char *name) {
+    return by_name(json_get(topology, "slivers"), name);
+}
+
+/* What of a running sliver differs from the file so that it has to be made anew; NULL: nothing.
+ * `node` says where to start and `migration` how to move: neither is a reason. */
+static const char *difference(const json *wanted, const json *have) {
+    static const char *const fields[] = { "image", "kind",   "vcpus",    "memory_mib",
+                                          "disk_mib", "vnics", "user_data" };
+    for (size_t i = 0; i < COUNT_OF(fields); i++)
+        if (!json_equal(json_get(wanted, fields[i]), json_get(have, fields[i]))) return fields[i];
+    return NULL;
+}
+
+json *topology_plan(const json *topology, const struct sliver_list *there) {
+    json *create = json_array(), *replace = json_array(), *drop = json_array();
+    json *keep = json_array();
+    const json *slivers = json_get(topology, "slivers");
+    for (size_t i = 0; i < json_length(slivers); i++) {
+        const json *want = json_at(slivers, i);
+        const char *name = json_get_str(want, "name"), *why = NULL;
+        const struct sliver *have = NULL;
+        for (size_t k = 0; k < there->count; k++)
+            if (strcmp(there->rows[k].name, name) == 0) have = &there->rows[k];
+        if (have && strcmp(have->state, "failed") == 0) why = "failed";
+        else if (have) why = difference(want, have->wanted);
+        if (!have) json_add(create, json_string(name));
+        else if (!why) json_add(keep, json_string(name));
+        else json_add(replace, json_set_str(json_set_str(json_object(), "name", name), "why", why));
+    }
+    for (size_t k = 0; k < there->count; k++)
+        if (!topology_sliver(topology, there->rows[k].name))
+            json_add(drop, json_string(there->rows[k].name));
+    json *plan = json_object();
+    json_set(plan, "create", create);
+    json_set(plan, "replace", replace);
+    json_set(plan, "delete", drop);
+    return json_set(plan, "keep", keep);
+}
