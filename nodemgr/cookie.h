@@ -18,16 +18,16 @@
 #include <stdint.h>
 
 enum cookie_kind {
-    COOKIE_BASE,      /* the fixed last row of each table; all are drops */
-    COOKIE_CLASSIFY,  /* table 0: from a local port into its link */
-    COOKIE_TUNNEL,    /* table 0: from the VXLAN port into a link */
-    COOKIE_CLOSED,    /* table 0: drop, the vNIC may not send (yet) */
-    COOKIE_ALLOW,     /* table 1: a source that the vNIC may use */
-    COOKIE_SPOOFED,   /* table 1: drop, any other source */
-    COOKIE_POLICE,    /* table 2 */
-    COOKIE_UNICAST,   /* table 3: to a known MAC */
-    COOKIE_FLOOD,     /* table 3: broadcast and multicast */
-    COOKIE_UNKNOWN,   /* table 3: drop, no such MAC on the link */
+    COOKIE_BASE,     /* the fixed last row of each table; all are drops */
+    COOKIE_CLASSIFY, /* table 0: from a local port into its link */
+    COOKIE_TUNNEL,   /* table 0: from the VXLAN port into a link */
+    COOKIE_CLOSED,   /* table 0: drop, the vNIC may not send (yet) */
+    COOKIE_ALLOW,    /* table 1: a source that the vNIC may use */
+    COOKIE_SPOOFED,  /* table 1: drop, any other source */
+    COOKIE_POLICE,   /* table 2 */
+    COOKIE_UNICAST,  /* table 3: to a known MAC */
+    COOKIE_FLOOD,    /* table 3: broadcast and multicast */
+    COOKIE_UNKNOWN,  /* table 3: drop, no such MAC on the link */
 };
 
 #define COOKIE_OWNER 0x4a

@@ -13,8 +13,8 @@ LOG_MODULE("nm.forwarding");
 
 struct forwarding {
     struct switch_door *door;
-    pthread_mutex_t lock; /* everything below */
-    uint64_t generation;  /* of the connection by which the following was read; 0: unknown */
+    pthread_mutex_t lock;  /* everything below */
+    uint64_t generation;   /* of the connection by which the following was read; 0: unknown */
     struct flow_set *sets; /* what is installed, sorted by link; 0 is the pipeline itself */
     size_t set_count;
     struct switch_meter *meters; /* what is in the switch, in no order */
@@ -210,27 +210,39 @@ static void note(struct apply *a, bool add, const struct of_flow *flow) {
     a->changes[a->change_count++] = (struct switch_change){ add, flow };
 }
 
-/* Walk two sorted sets side by side; either may be NULL. Only one kind of change per walk, since
- * all deletions have to come before all additions: a port may move from one link to another. */
+/* Count one flow and note what to do about it. Only one kind of change per walk, since all
+ * deletions have to come before all additions: a port may move from one link to another. */
+static void consider(struct apply *a, const struct of_flow *old, const struct of_flow *new,
+                     bool additions) {
+    if (additions == !new) return;
+    if (!new) {
+        a->result.deleted++;
+        note(a, false, old);
+        return;
+    }
+    if (old && of_flow_same(old, new)) {
+        a->result.unchanged++;
+        return;
+    }
+    if (old)
+        a->result.changed++;
+    else
+        a->result.added++;
+    note(a, true, new);
+}
+
+/* Walk two sorted sets side by side; either may be NULL. */
 static void compare(struct apply *a, const struct flow_set *old, const struct flow_set *new,
                     bool additions) {
     size_t i = 0, j = 0, olds = old ? old->count : 0, news = new ? new->count : 0;
-    struct forwarding_result *r = &a->result;
     while (i < olds || j < news) {
-        int order = i == olds ? 1 : j == news ? -1 : of_flow_compare(&old->flows[i], &new->flows[j]);
-        if (order < 0) {
-            if (!additions) note(a, false, &old->flows[i]), r->deleted++;
-            i++;
-        } else if (order > 0) {
-            if (additions) note(a, true, &new->flows[j]), r->added++;
-            j++;
-        } else {
-            bool same = of_flow_same(&old->flows[i], &new->flows[j]);
-            if (additions && same) r->unchanged++;
-            if (additions && !same) note(a, true, &new->flows[j]), r->changed++;
-            i++;
-            j++;
-        }
+        int order = i == olds   ? 1
+                    : j == news ? -1
+                                : of_flow_compare(&old->flows[i], &new->flows[j]);
+        consider(a, order <= 0 ? &old->flows[i] : NULL, order >= 0 ? &new->flows[j] : NULL,
+                 additions);
+        i += order <= 0;
+        j += order >= 0;
     }
 }
 
@@ -343,19 +355,19 @@ static int commit(struct apply *a, bool whole, struct err *err) {
 static int apply(struct forwarding *f, const struct forwarding_link *links, size_t count,
                  bool whole, struct forwarding_result *ret, int timeout_ms, struct err *err) {
     WITH_LOCK(&f->lock);
-    CLEANUP(apply_done) struct apply a = {
-        .f = f, .deadline_ms = clock_monotonic_ms() + timeout_ms
-    };
+    CLEANUP(apply_done)
+    struct apply a = { .f = f, .deadline_ms = clock_monotonic_ms() + timeout_ms };
     /* Reading the ports first also reconnects, so that the generation is the present one. */
     if (read_ports(&a, err) || read_installed(&a, err) || plan(&a, links, count, err)) return -1;
     diff(&a, whole);
     if (commit(&a, whole, err)) return err_wrap(err, "readjust forwarding");
     a.result.foreign = f->foreign;
     if (a.change_count > 0)
-        log_info("forwarding readjusted", "links=%zu added=%zu changed=%zu deleted=%zu "
-                 "unchanged=%zu foreign=%zu missing=%zu", count, a.result.added,
-                 a.result.changed, a.result.deleted, a.result.unchanged, a.result.foreign,
-                 a.result.missing_ports);
+        log_info("forwarding readjusted",
+                 "links=%zu added=%zu changed=%zu deleted=%zu "
+                 "unchanged=%zu foreign=%zu missing=%zu",
+                 count, a.result.added, a.result.changed, a.result.deleted, a.result.unchanged,
+                 a.result.foreign, a.result.missing_ports);
     if (sweep_meters(&a, err)) {
         forget(f);
         return err_wrap(err, "remove unused meters");
@@ -380,11 +392,20 @@ static void count_drop(struct forwarding_drops *d, const struct of_flow *flow) {
     struct cookie cookie;
     if (!cookie_decode(flow->cookie, &cookie)) return;
     switch (cookie.kind) {
-    case COOKIE_CLOSED: d->closed += flow->packets; break;
-    case COOKIE_SPOOFED: d->spoofed += flow->packets; break;
-    case COOKIE_UNKNOWN: d->unknown += flow->packets; break;
-    case COOKIE_BASE: d->unclassified += flow->packets; break;
-    default: break;
+    case COOKIE_CLOSED:
+        d->closed += flow->packets;
+        break;
+    case COOKIE_SPOOFED:
+        d->spoofed += flow->packets;
+        break;
+    case COOKIE_UNKNOWN:
+        d->unknown += flow->packets;
+        break;
+    case COOKIE_BASE:
+        d->unclassified += flow->packets;
+        break;
+    default:
+        break;
     }
 }
 

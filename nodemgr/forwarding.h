@@ -53,10 +53,11 @@ struct forwarding_vnic { /* everything is borrowed */
     const char *name;    /* likewise */
     uint64_t epoch;
     uint8_t mac[6];
-    const char *const *addresses; /* "10.0.0.1", "10.0.0.1/24", "fd00::1/64": only the host counts */
+    const char *const
+        *addresses; /* "10.0.0.1", "10.0.0.1/24", "fd00::1/64": only the host counts */
     size_t address_count;
-    const char *port; /* at this node: the port's name in the bridge; else NULL */
-    const char *vtep; /* elsewhere: that node's IPv4 VTEP; else NULL. Exactly one of the two */
+    const char *port;    /* at this node: the port's name in the bridge; else NULL */
+    const char *vtep;    /* elsewhere: that node's IPv4 VTEP; else NULL. Exactly one of the two */
     bool egress_allowed; /* local: false while this incarnation is not active; it may receive */
     uint32_t rate_kbps;  /* local: cap on what it sends; 0: none */
 };
@@ -69,7 +70,7 @@ struct forwarding_link {
 
 struct forwarding_result {
     size_t added, changed, deleted, unchanged; /* flows */
-    size_t foreign;       /* flows of others seen at the last reading */
+    size_t foreign;                            /* flows of others seen at the last reading */
     size_t missing_ports; /* vNICs whose port (or jogak-vx) is not in the bridge: left out */
 };
 

@@ -113,8 +113,8 @@ static uint64_t mac_number(const uint8_t mac[6]) {
 }
 
 static int bad_vnic(const struct plan *p, const struct forwarding_vnic *v, const char *what) {
-    return err_set(p->err, ERR_UNPROCESSABLE, "link %u, sliver %.64s, vNIC %.32s: %s",
-                   p->link->vni, v->sliver ? v->sliver : "?", v->name ? v->name : "?", what);
+    return err_set(p->err, ERR_UNPROCESSABLE, "link %u, sliver %.64s, vNIC %.32s: %s", p->link->vni,
+                   v->sliver ? v->sliver : "?", v->name ? v->name : "?", what);
 }
 
 /* Find out where each vNIC is. */
@@ -142,8 +142,10 @@ static int locate(struct plan *p, const struct port_table *ports, size_t *missin
 
 static int plan_classify(const struct plan *p, const struct forwarding_vnic *v, uint32_t ofport) {
     struct of_flow f;
-    of_flow_init(&f, cookie_encode(v->egress_allowed ? COOKIE_CLASSIFY : COOKIE_CLOSED, v->epoch,
-                                   p->link->vni), TABLE_CLASSIFY, 100);
+    of_flow_init(
+        &f,
+        cookie_encode(v->egress_allowed ? COOKIE_CLASSIFY : COOKIE_CLOSED, v->epoch, p->link->vni),
+        TABLE_CLASSIFY, 100);
     of_match(&f, OF_IN_PORT, ofport);
     if (v->egress_allowed) {
         AUTO_BUF struct buf actions = BUF_INIT;
@@ -308,7 +310,8 @@ int forwarding_plan_link(const struct forwarding_link *link, const struct port_t
                        FORWARDING_VNI_MAX);
     if (link->vnic_count > FORWARDING_VNICS_MAX)
         return err_set(err, ERR_TOO_LARGE, "link %u has %zu vNICs", link->vni, link->vnic_count);
-    CLEANUP(plan_done) struct plan p = {
+    CLEANUP(plan_done)
+    struct plan p = {
         .link = link,
         .set = ret,
         .ofports = xcalloc(link->vnic_count + 1, sizeof(uint32_t)),

@@ -65,8 +65,8 @@ void of_oxm_put(struct buf *list, enum of_field field, const void *value, const 
     const struct of_field_info *f = of_field_info(field);
     assert(!mask || f->maskable);
     uint32_t payload = mask ? 2u * f->length : f->length;
-    put_header(list, (uint32_t)f->oxm_class << 16 | (uint32_t)f->field << 9 |
-                         (mask ? 0x100u : 0u) | payload);
+    put_header(list, (uint32_t)f->oxm_class << 16 | (uint32_t)f->field << 9 | (mask ? 0x100u : 0u) |
+                         payload);
     buf_add(list, value, f->length);
     if (mask) buf_add(list, mask, f->length);
 }

@@ -57,7 +57,8 @@ struct of_field_info {
 
 const struct of_field_info *of_field_info(enum of_field field);
 
-/* Append one field to an OXM list. `value` and `mask` (NULL: exact) are length bytes, big endian. */
+/* Append one field to an OXM list. `value` and `mask` (NULL: exact) are length bytes, big endian.
+ */
 void of_oxm_put(struct buf *list, enum of_field field, const void *value, const void *mask);
 /* The same for a number of 1, 2, 4 or 8 bytes. `mask` is all ones for an exact match. */
 void of_oxm_put_number(struct buf *list, enum of_field field, uint64_t value, uint64_t mask);

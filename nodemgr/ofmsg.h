@@ -60,7 +60,8 @@ void ofmsg_port_stats_request(struct buf *out, uint32_t xid, uint32_t ofport);
 /* --- decoding --- */
 /* Multipart replies: the part's type and whether more parts follow. */
 int ofmsg_multipart(const struct ofmsg *m, uint16_t *ret_type, bool *ret_more, struct err *err);
-/* Take the next entry off the body of a multipart reply: *at starts as 0. 1: got one, 0: end, -1. */
+/* Take the next entry off the body of a multipart reply: *at starts as 0. 1: got one, 0: end, -1.
+ */
 int ofmsg_next_flow(const struct ofmsg *m, size_t *at, struct of_flow *ret, struct err *err);
 int ofmsg_next_meter(const struct ofmsg *m, size_t *at, struct of_meter_config *ret,
                      struct err *err);

@@ -33,8 +33,12 @@ enum ofp_type {
 
 enum ofp_flow_mod_command { OFPFC_ADD = 0, OFPFC_DELETE = 3, OFPFC_DELETE_STRICT = 4 };
 
-enum ofp_multipart { OFPMP_FLOW = 1, OFPMP_PORT_STATS = 4, OFPMP_METER_CONFIG = 10,
-                     OFPMP_PORT_DESC = 13 };
+enum ofp_multipart {
+    OFPMP_FLOW = 1,
+    OFPMP_PORT_STATS = 4,
+    OFPMP_METER_CONFIG = 10,
+    OFPMP_PORT_DESC = 13
+};
 #define OFPMPF_MORE 1u
 
 enum ofp_bundle_control {

@@ -19,7 +19,8 @@ struct openflow {
     uint64_t flow_mods;
     uint64_t bundles;
 };
-#define OPENFLOW_INIT { STREAM_INIT, 1, 0, 0, 0 }
+#define OPENFLOW_INIT \
+    { STREAM_INIT, 1, 0, 0, 0 }
 
 /* Connect and shake hands (hello 1.4, features). Errors: ERR_UNAVAILABLE. */
 int openflow_open(struct openflow *of, const char *path, int64_t deadline_ms, struct err *err);

@@ -10,26 +10,19 @@ LOG_MODULE("nm.ovsbridge");
 
 /* --- waiting for ovs-vswitchd --- */
 
-static json *columns_of(const char *a, const char *b, const char *c, const char *d,
-                        const char *e) {
-    const char *names[] = { a, b, c, d, e };
-    json *columns = json_array();
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (names[i]) json_add(columns, json_string(names[i]));
-    return columns;
-}
+#define STRINGS(...) \
+    ovsdb_strings((const char *const[]){ __VA_ARGS__ }, \
+                  COUNT_OF(((const char *const[]){ __VA_ARGS__ })))
 
 /* Raise next_cfg and read it back: the last two operations of every change. */
 static void add_next_cfg(json *operations) {
     json_add(operations, ovsdb_mutate("Open_vSwitch", json_array(), "next_cfg", "+=", json_int(1)));
-    json_add(operations, ovsdb_select("Open_vSwitch", json_array(),
-                                      columns_of("next_cfg", NULL, NULL, NULL, NULL)));
+    json_add(operations, ovsdb_select("Open_vSwitch", json_array(), STRINGS("next_cfg")));
 }
 
 static int read_cfg(struct ovsdb *db, int64_t *ret_cur, int64_t deadline_ms, struct err *err) {
     json *operations = json_array();
-    json_add(operations, ovsdb_select("Open_vSwitch", json_array(),
-                                      columns_of("cur_cfg", NULL, NULL, NULL, NULL)));
+    json_add(operations, ovsdb_select("Open_vSwitch", json_array(), STRINGS("cur_cfg")));
     AUTO_JSON json *results = ovsdb_transact(db, operations, deadline_ms, err);
     if (!results) return -1;
     *ret_cur = json_get_int(json_at(ovsdb_rows(results, 0), 0), "cur_cfg", 0);
@@ -50,7 +43,7 @@ static int await_cfg(struct ovsdb *db, int64_t wanted, int64_t deadline_ms, stru
 
 /* Run the operations (takes) and wait until ovs-vswitchd has put them into effect. */
 static json *change(struct ovsdb *db, json *operations, int64_t deadline_ms, struct err *err) {
-    json *columns = columns_of("cur_cfg", NULL, NULL, NULL, NULL);
+    json *columns = STRINGS("cur_cfg");
     add_next_cfg(operations);
     if (ovsdb_watch(db, "Open_vSwitch", columns, deadline_ms, err)) {
         json_put(operations);
@@ -84,11 +77,10 @@ static json *one_named(const char *name) {
 }
 
 static json *bridge_row(const char *datapath_type) {
-    const char *protocols[] = { "OpenFlow13", "OpenFlow14" };
     json *row = json_object();
     json_set_str(row, "fail_mode", "secure");
     json_set_str(row, "datapath_type", datapath_type);
-    return json_set(row, "protocols", ovsdb_set(ovsdb_strings(protocols, COUNT_OF(protocols))));
+    return json_set(row, "protocols", ovsdb_set(STRINGS("OpenFlow13", "OpenFlow14")));
 }
 
 static int insert_bridge(struct ovsdb *db, const char *bridge, const char *datapath_type,
@@ -107,8 +99,8 @@ static int insert_bridge(struct ovsdb *db, const char *bridge, const char *datap
     json_add(ops, ovsdb_insert("Interface", interface, "interface"));
     json_add(ops, ovsdb_insert("Port", port, "port"));
     json_add(ops, ovsdb_insert("Bridge", row, "bridge"));
-    json_add(ops, ovsdb_mutate("Open_vSwitch", json_array(), "bridges", "insert",
-                               one_named("bridge")));
+    json_add(ops,
+             ovsdb_mutate("Open_vSwitch", json_array(), "bridges", "insert", one_named("bridge")));
     AUTO_JSON json *results = change(db, ops, deadline_ms, err);
     if (results) log_info("bridge made", "bridge=%s datapath=%s", bridge, datapath_type);
     return results ? 0 : -1;
@@ -120,8 +112,10 @@ static int check_ours(const json *row, const char *bridge, struct err *err) {
     bool used = !ovsdb_uuid_text(ports) && json_length(json_at(ports, 1)) > 1;
     if (ovsdb_map_get(json_get(row, "external_ids"), MARK) || !used) return 0;
     err_set(err, ERR_CONFLICT, "bridge %s has ports and was not made by jogak", bridge);
-    return err_remedy(err, "name another bridge in the agent's configuration, or hand this one "
-                           "over: ovs-vsctl set bridge %s external_ids:jogak=true", bridge);
+    return err_remedy(err,
+                      "name another bridge in the agent's configuration, or hand this one "
+                      "over: ovs-vsctl set bridge %s external_ids:jogak=true",
+                      bridge);
 }
 
 static int update_bridge(struct ovsdb *db, const char *bridge, const char *datapath_type,
@@ -137,8 +131,7 @@ static int update_bridge(struct ovsdb *db, const char *bridge, const char *datap
 int ovsbridge_ensure(struct ovsdb *db, const char *bridge, const char *datapath_type,
                      int64_t deadline_ms, struct err *err) {
     json *ops = json_array();
-    json_add(ops, ovsdb_select("Bridge", name_is(bridge),
-                               columns_of("ports", "external_ids", NULL, NULL, NULL)));
+    json_add(ops, ovsdb_select("Bridge", name_is(bridge), STRINGS("ports", "external_ids")));
     AUTO_JSON json *results = ovsdb_transact(db, ops, deadline_ms, err);
     if (!results) return -1;
     json *row = json_at(ovsdb_rows(results, 0), 0);
@@ -150,7 +143,7 @@ int ovsbridge_ensure(struct ovsdb *db, const char *bridge, const char *datapath_
 /* --- ports --- */
 
 static json *interface_columns(void) {
-    return columns_of("name", "type", "ofport", "error", "external_ids");
+    return STRINGS("name", "type", "ofport", "error", "external_ids");
 }
 
 static void copy_text(char *to, size_t size, const char *from) {
@@ -172,16 +165,25 @@ static void read_interface(const json *row, struct switch_port *p) {
     copy_text(p->error, sizeof(p->error), json_str(ovsdb_atom(json_get(row, "error"))));
 }
 
-/* The port of that name: *ret_uuid is NULL when there is none, else the caller frees it.
- * Errors: ERR_NOT_FOUND when there is no such bridge, ERR_CONFLICT when another has the port. */
-static int find_port(struct ovsdb *db, const char *bridge, const char *name, char **ret_uuid,
-                     bool *ret_ours, int64_t deadline_ms, struct err *err) {
+/* A port of the bridge as it is now. */
+struct found {
+    json *results;    /* owns what follows */
+    const char *uuid; /* NULL: there is none of that name */
+    json *interface;  /* its row */
+};
+
+static void found_done(struct found *f) { json_put(f->results); }
+
+/* Find a port by name. Errors: ERR_UNAVAILABLE when there is no such bridge, ERR_CONFLICT when
+ * another bridge has the port. */
+static int find_port(struct ovsdb *db, const char *bridge, const char *name, struct found *ret,
+                     int64_t deadline_ms, struct err *err) {
+    json *columns = interface_columns();
+    json_add(columns, json_string("options"));
     json *ops = json_array();
-    json_add(ops, ovsdb_select("Bridge", name_is(bridge),
-                               columns_of("ports", NULL, NULL, NULL, NULL)));
-    json_add(ops, ovsdb_select("Port", name_is(name), columns_of("_uuid", NULL, NULL, NULL, NULL)));
-    json_add(ops, ovsdb_select("Interface", name_is(name),
-                               columns_of("external_ids", NULL, NULL, NULL, NULL)));
+    json_add(ops, ovsdb_select("Bridge", name_is(bridge), STRINGS("ports")));
+    json_add(ops, ovsdb_select("Port", name_is(name), STRINGS("_uuid")));
+    json_add(ops, ovsdb_select("Interface", name_is(name), columns));
     AUTO_JSON json *results = ovsdb_transact(db, ops, deadline_ms, err);
     if (!results) return -1;
     json *bridge_found = json_at(ovsdb_rows(results, 0), 0);
@@ -193,10 +195,42 @@ static int find_port(struct ovsdb *db, const char *bridge, const char *name, cha
     const char *uuid = ovsdb_uuid_text(json_get(port, "_uuid"));
     if (uuid && !ovsdb_set_has_uuid(json_get(bridge_found, "ports"), uuid))
         return err_set(err, ERR_CONFLICT, "port %s is on another bridge than %s", name, bridge);
-    json *ids = json_get(json_at(ovsdb_rows(results, 2), 0), "external_ids");
-    *ret_ours = ovsdb_map_get(ids, OVSBRIDGE_ID_BRIDGE) != NULL;
-    *ret_uuid = xstrdup(uuid);
+    ret->uuid = uuid;
+    ret->interface = json_at(ovsdb_rows(results, 2), 0);
+    ret->results = STEAL(results);
     return 0;
+}
+
+/* Every pair is in the map. */
+static bool map_has(const json *map, const json *pairs) {
+    for (size_t i = 0; i < json_length(pairs); i++) {
+        const json *pair = json_at(pairs, i);
+        const char *value = ovsdb_map_get(map, json_str(json_at(pair, 0)));
+        if (!value || strcmp(value, json_str(json_at(pair, 1))) != 0) return false;
+    }
+    return true;
+}
+
+/* How many of the keys are in the map. */
+static size_t map_count(const json *map, const char *const *keys, size_t count) {
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) found += ovsdb_map_get(map, keys[i]) != NULL;
+    return found;
+}
+
+static const char *const our_ids[] = { OVSBRIDGE_ID_BRIDGE, OVSBRIDGE_ID_SLIVER, OVSBRIDGE_ID_VNIC,
+                                       OVSBRIDGE_ID_EPOCH };
+
+/* The interface is as wanted, and ovs-vswitchd has opened its device. */
+static bool is_right(const json *row, const struct ovsbridge_interface *wanted) {
+    struct switch_port port;
+    read_interface(row, &port);
+    json *ids = json_get(row, "external_ids"), *options = json_get(row, "options");
+    return port.ofport > 0 && !port.error[0] && strcmp(port.type, wanted->type) == 0 &&
+           map_has(ids, wanted->ids) &&
+           map_count(ids, our_ids, COUNT_OF(our_ids)) == json_length(wanted->ids) &&
+           (!wanted->options || (map_has(options, wanted->options) &&
+                                 json_length(json_at(options, 1)) == json_length(wanted->options)));
 }
 
 /* Operations that put a new interface and port on the bridge. Takes ids and options. */
@@ -218,14 +252,12 @@ static json *insert_ops(const char *bridge, const struct ovsbridge_interface *wa
 
 /* Operations that bring an existing interface up to date; ids of others in it are kept. */
 static json *update_ops(const struct ovsbridge_interface *wanted) {
-    static const char *const ours[] = { OVSBRIDGE_ID_BRIDGE, OVSBRIDGE_ID_SLIVER,
-                                        OVSBRIDGE_ID_VNIC, OVSBRIDGE_ID_EPOCH };
     json *row = json_set_str(json_object(), "type", wanted->type);
     if (wanted->options) json_set(row, "options", ovsdb_map(wanted->options));
     json *ops = json_array();
     json_add(ops, ovsdb_update("Interface", name_is(wanted->name), row));
     json_add(ops, ovsdb_mutate("Interface", name_is(wanted->name), "external_ids", "delete",
-                               ovsdb_set(ovsdb_strings(ours, COUNT_OF(ours)))));
+                               ovsdb_set(ovsdb_strings(our_ids, COUNT_OF(our_ids)))));
     json_add(ops, ovsdb_mutate("Interface", name_is(wanted->name), "external_ids", "insert",
                                ovsdb_map(wanted->ids)));
     return ops;
@@ -245,30 +277,35 @@ static int read_port(struct ovsdb *db, const char *name, struct switch_port *ret
 
 int ovsbridge_ensure_port(struct ovsdb *db, const char *bridge,
                           const struct ovsbridge_interface *wanted, struct switch_port *ret,
-                          bool *ret_added, int64_t deadline_ms, struct err *err) {
+                          enum ovsbridge_change *ret_change, int64_t deadline_ms, struct err *err) {
     AUTO_JSON json *ids = wanted->ids, *options = wanted->options;
-    AUTO_FREE char *uuid = NULL;
-    bool ours = false;
-    if (find_port(db, bridge, wanted->name, &uuid, &ours, deadline_ms, err)) return -1;
+    CLEANUP(found_done) struct found found = { .results = NULL };
+    if (find_port(db, bridge, wanted->name, &found, deadline_ms, err)) return -1;
+    if (found.uuid && is_right(found.interface, wanted)) {
+        read_interface(found.interface, ret);
+        *ret_change = OVSBRIDGE_UNCHANGED;
+        return 0;
+    }
     struct ovsbridge_interface handed = *wanted;
     handed.ids = STEAL(ids);
     handed.options = STEAL(options);
-    json *ops = uuid ? update_ops(&handed) : insert_ops(bridge, &handed);
+    json *ops = found.uuid ? update_ops(&handed) : insert_ops(bridge, &handed);
     AUTO_JSON json *results = change(db, ops, deadline_ms, err);
     if (!results) return -1;
-    *ret_added = uuid == NULL;
+    *ret_change = found.uuid ? OVSBRIDGE_UPDATED : OVSBRIDGE_ADDED;
     return read_port(db, wanted->name, ret, deadline_ms, err);
 }
 
 int ovsbridge_del_port(struct ovsdb *db, const char *bridge, const char *name, int64_t deadline_ms,
                        struct err *err) {
-    AUTO_FREE char *uuid = NULL;
-    bool ours = false;
-    if (find_port(db, bridge, name, &uuid, &ours, deadline_ms, err)) return -1;
-    if (!uuid) return 0;
-    if (!ours) return err_set(err, ERR_CONFLICT, "port %s was not made by jogak", name);
+    CLEANUP(found_done) struct found found = { .results = NULL };
+    if (find_port(db, bridge, name, &found, deadline_ms, err)) return -1;
+    if (!found.uuid) return 0;
+    if (!ovsdb_map_get(json_get(found.interface, "external_ids"), OVSBRIDGE_ID_BRIDGE))
+        return err_set(err, ERR_CONFLICT, "port %s was not made by jogak", name);
     json *ops = json_array();
-    json_add(ops, ovsdb_mutate("Bridge", name_is(bridge), "ports", "delete", ovsdb_uuid(uuid)));
+    json_add(ops,
+             ovsdb_mutate("Bridge", name_is(bridge), "ports", "delete", ovsdb_uuid(found.uuid)));
     AUTO_JSON json *results = change(db, ops, deadline_ms, err);
     return results ? 0 : -1;
 }
@@ -276,8 +313,9 @@ int ovsbridge_del_port(struct ovsdb *db, const char *bridge, const char *name, i
 int ovsbridge_list(struct ovsdb *db, const char *bridge, struct switch_port **ret_ports,
                    size_t *ret_count, int64_t deadline_ms, struct err *err) {
     json *ops = json_array();
-    json_add(ops, ovsdb_select("Interface", ovsdb_where("external_ids", "includes",
-                                                        one_pair(OVSBRIDGE_ID_BRIDGE, bridge)),
+    json_add(ops, ovsdb_select("Interface",
+                               ovsdb_where("external_ids", "includes",
+                                           one_pair(OVSBRIDGE_ID_BRIDGE, bridge)),
                                interface_columns()));
     AUTO_JSON json *results = ovsdb_transact(db, ops, deadline_ms, err);
     if (!results) return -1;

@@ -21,10 +21,12 @@ struct ovsbridge_interface {
     json *ids;     /* taken */
     json *options; /* taken; NULL: leave alone */
 };
-/* *ret_added: the port was not there before. */
+/* Whether the port was added, brought up to date, or was right already (nothing is sent then, so
+ * ovs-vswitchd need not even run). */
+enum ovsbridge_change { OVSBRIDGE_ADDED, OVSBRIDGE_UPDATED, OVSBRIDGE_UNCHANGED };
 int ovsbridge_ensure_port(struct ovsdb *db, const char *bridge,
                           const struct ovsbridge_interface *wanted, struct switch_port *ret,
-                          bool *ret_added, int64_t deadline_ms, struct err *err);
+                          enum ovsbridge_change *ret_change, int64_t deadline_ms, struct err *err);
 int ovsbridge_del_port(struct ovsdb *db, const char *bridge, const char *name, int64_t deadline_ms,
                        struct err *err);
 int ovsbridge_list(struct ovsdb *db, const char *bridge, struct switch_port **ret_ports,

@@ -18,7 +18,8 @@ struct ovsdb {
     int depth;      /* its state there */
     bool in_string, escaped;
 };
-#define OVSDB_INIT { STREAM_INIT, 1, 0, 0, false, false }
+#define OVSDB_INIT \
+    { STREAM_INIT, 1, 0, 0, false, false }
 
 /* Errors: ERR_UNAVAILABLE. */
 int ovsdb_open(struct ovsdb *db, const char *path, struct err *err);

@@ -22,7 +22,8 @@ struct stream {
     size_t length;   /* bytes after start */
     size_t capacity; /* bytes allocated */
 };
-#define STREAM_INIT { -1, NULL, 0, 0, 0 }
+#define STREAM_INIT \
+    { -1, NULL, 0, 0, 0 }
 
 /* Connect (does not wait: a UNIX socket answers at once). An open stream is closed first.
  * Errors: ERR_UNAVAILABLE when nobody listens. */

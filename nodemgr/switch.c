@@ -71,8 +71,10 @@ static int of_ready(struct switch_door *d, int64_t deadline_ms, struct err *err)
         return 0;
     }
     err_wrap(err, "ovs-vswitchd is not reachable");
-    return err_remedy(err, "start it: systemctl start ovs-vswitchd openvswitch-switch; the agent "
-                           "puts bridge %s and its flows back by itself", d->bridge);
+    return err_remedy(err,
+                      "start it: systemctl start ovs-vswitchd openvswitch-switch; the agent "
+                      "puts bridge %s and its flows back by itself",
+                      d->bridge);
 }
 
 /* A connection that broke in the middle of a call gets its remedy here. */
@@ -131,9 +133,12 @@ static bool name_is_valid(const char *name) {
 static int ensure_port(struct switch_door *d, const struct ovsbridge_interface *wanted,
                        uint32_t *ret_ofport, int64_t deadline_ms, struct err *err) {
     struct switch_port port;
-    bool added = false;
-    if (ovsbridge_ensure_port(&d->db, d->bridge, wanted, &port, &added, deadline_ms, err))
+    enum ovsbridge_change change = OVSBRIDGE_UNCHANGED;
+    if (ovsbridge_ensure_port(&d->db, d->bridge, wanted, &port, &change, deadline_ms, err))
         return blame_db(err);
+    /* Nobody but ovs-vswitchd itself can say whether an unchanged row still holds. */
+    if (change == OVSBRIDGE_UNCHANGED && of_ready(d, deadline_ms, err)) return -1;
+    bool added = change == OVSBRIDGE_ADDED;
     if (port.ofport > 0) {
         if (added) log_info("port added", "port=%s ofport=%u", wanted->name, port.ofport);
         *ret_ofport = port.ofport;
@@ -142,15 +147,20 @@ static int ensure_port(struct switch_door *d, const struct ovsbridge_interface *
     if (added) ovsbridge_del_port(&d->db, d->bridge, wanted->name, deadline_ms, NULL);
     err_set(err, ERR_UNPROCESSABLE, "Open vSwitch cannot use the device: %s",
             port.error[0] ? port.error : "it gave no port number");
-    return err_remedy(err, "see that the device exists and is not in use elsewhere (ip link show "
-                           "%s), and try again", wanted->name);
+    return err_remedy(err,
+                      "see that the device exists and is not in use elsewhere (ip link show "
+                      "%s), and try again",
+                      wanted->name);
 }
 
 static const char *type_of(enum switch_port_kind kind) {
     switch (kind) {
-    case SWITCH_PORT_TAP: return "tap";
-    case SWITCH_PORT_INTERNAL: return "internal";
-    case SWITCH_PORT_SYSTEM: break;
+    case SWITCH_PORT_TAP:
+        return "tap";
+    case SWITCH_PORT_INTERNAL:
+        return "internal";
+    case SWITCH_PORT_SYSTEM:
+        break;
     }
     return "";
 }
@@ -276,8 +286,7 @@ static int collect_counters(const struct ofmsg *part, void *ctx, struct err *err
     struct of_port_stats s;
     size_t at = 0;
     int got;
-    while ((got = ofmsg_next_port_stats(part, &at, &s, err)) > 0)
-        buf_add(&c->items, &s, sizeof(s));
+    while ((got = ofmsg_next_port_stats(part, &at, &s, err)) > 0) buf_add(&c->items, &s, sizeof(s));
     return got;
 }
 
@@ -371,8 +380,8 @@ int switch_apply(struct switch_door *door, const struct switch_change *changes, 
     if (of_ready(door, deadline_ms, err)) return -1;
     AUTO_FREE struct of_change *list = xcalloc(count, sizeof(*list));
     for (size_t i = 0; i < count; i++)
-        list[i] = (struct of_change){ changes[i].add ? OFPFC_ADD : OFPFC_DELETE_STRICT,
-                                      changes[i].flow };
+        list[i] =
+            (struct of_change){ changes[i].add ? OFPFC_ADD : OFPFC_DELETE_STRICT, changes[i].flow };
     if (openflow_bundle(&door->of, list, count, deadline_ms, err)) return blame_of(err);
     return 0;
 }

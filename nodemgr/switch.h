@@ -85,7 +85,9 @@ struct switch_port {
 int switch_add_port(struct switch_door *door, const struct switch_port_spec *spec,
                     uint32_t *ret_ofport, int timeout_ms, struct err *err);
 /* Remove a port and wait until ovs-vswitchd has let go of the device. 0 also when there is none.
- * Flows that mention the port stay. Errors: ERR_CONFLICT when it was not added by this door. */
+ * Flows that mention the port stay: readjust forwarding as well, before or after (Open vSwitch
+ * gives the number to another port only after all others had their turn).
+ * Errors: ERR_CONFLICT when it was not added by this door. */
 int switch_del_port(struct switch_door *door, const char *name, int timeout_ms, struct err *err);
 /* The ports that switch_add_port() and switch_ensure_vxlan() made. Returns the array (free()). */
 int switch_list_ports(struct switch_door *door, struct switch_port **ret_ports, size_t *ret_count,

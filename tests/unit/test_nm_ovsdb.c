@@ -82,8 +82,8 @@ static json *call(struct ovsdb *db, int timeout_ms, struct err *err) {
 START_TEST(test_pieces_and_echo) {
     static const struct step steps[] = {
         { "{\"method\":\"ec", 0, 40, 0 },
-        { "ho\",\"params\":[\"}]{\\\"\"],\"id\":\"echo\"}{\"id\":77,\"result\":[],\"error\":null}", 0,
-          0, 20 },
+        { "ho\",\"params\":[\"}]{\\\"\"],\"id\":\"echo\"}{\"id\":77,\"result\":[],\"error\":null}",
+          0, 0, 20 },
         { "{\"id\":1,\"result\":[\"Open_", 0, 40, 0 },
         { "vSwitch\"],\"error\":null}", 0, 0, 20 },
         { NULL, 0, 0, 0 },
@@ -143,7 +143,8 @@ END_TEST
 START_TEST(test_transaction_error) {
     static const struct step steps[] = {
         { "{\"id\":1,\"error\":null,\"result\":[{},{\"error\":\"constraint violation\","
-          "\"details\":\"two rows\"},null]}", 0, 40, 0 },
+          "\"details\":\"two rows\"},null]}",
+          0, 40, 0 },
         { 0 }
     };
     CLEANUP(ovsdb_close) struct ovsdb db = OVSDB_INIT;
@@ -164,14 +165,23 @@ static int open_switch(struct openflow *of, const struct step *steps, struct err
     return openflow_open(of, path, clock_monotonic_ms() + 300, err);
 }
 
-#define HELLO { "\5\0\0\10\0\0\0\1", 8, 16, 0 }
-#define FEATURES { "\5\6\0\40\0\0\0\2" "\0\0\0\0\0\0\0\x2a" "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32, 8, 0 }
+#define HELLO \
+    { "\5\0\0\10\0\0\0\1", 8, 16, 0 }
+#define FEATURES \
+    { \
+        "\5\6\0\40\0\0\0\2" \
+        "\0\0\0\0\0\0\0\x2a" \
+        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", \
+            32, 8, 0 \
+    }
 
 START_TEST(test_openflow_handshake) {
-    static const struct step good[] = {
-        HELLO, FEATURES, { "\5\2\0\12\0\0\0\x63xy", 10, 0, 0 }, /* an echo request with 2 bytes */
-        { "\5\3\0\10\0\0\0\3", 8, 8, 30 }, { 0 }
-    };
+    static const struct step good[] = { HELLO,
+                                        FEATURES,
+                                        { "\5\2\0\12\0\0\0\x63xy", 10, 0,
+                                          0 }, /* an echo request with 2 bytes */
+                                        { "\5\3\0\10\0\0\0\3", 8, 8, 30 },
+                                        { 0 } };
     CLEANUP(openflow_close) struct openflow of = OPENFLOW_INIT;
     struct err err = ERR_INIT;
     if (open_switch(&of, good, &err)) ck_abort_msg("%s", err.msg);

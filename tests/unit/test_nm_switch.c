@@ -77,8 +77,8 @@ static void start_db(void) {
 
 static void start_vswitchd(void) {
     unlink("br-int.mgmt");
-    vswitchd_pid = spawn((char *const[]){ "ovs-vswitchd", "unix:db.sock", "--pidfile",
-                                          "--disable-system", NULL });
+    vswitchd_pid = spawn(
+        (char *const[]){ "ovs-vswitchd", "unix:db.sock", "--pidfile", "--disable-system", NULL });
 }
 
 /* --- taps --- */
@@ -501,8 +501,8 @@ START_TEST(test_bundle_is_atomic) {
     ck_assert_int_eq(switch_apply(door, changes, 2, TIMEOUT_MS, &err), -1);
     struct of_flow *flows = NULL;
     size_t count = 0;
-    ck_assert_int_eq(switch_read_flows(door, 999, COOKIE_LINK_MASK, &flows, &count, TIMEOUT_MS,
-                                       &err), 0);
+    ck_assert_int_eq(
+        switch_read_flows(door, 999, COOKIE_LINK_MASK, &flows, &count, TIMEOUT_MS, &err), 0);
     ck_assert_uint_eq(count, 0);
     of_flows_free(flows, count);
     ck_assert_int_eq(switch_apply(door, changes, 1, TIMEOUT_MS, &err), 0); /* still works */
@@ -590,15 +590,16 @@ START_TEST(test_packet_out_and_counters) {
     add_port("t1", &ofport);
     ck_assert_int_eq(switch_port_counters(door, ofport, &before, TIMEOUT_MS, &err), 0);
     struct frame f = ether(9, 2, 0x88b5);
-    ck_assert_int_eq(switch_packet_out(door, OF_PORT_CONTROLLER, ofport, f.data, FRAME_BYTES,
-                                       TIMEOUT_MS, &err), 0);
+    ck_assert_int_eq(
+        switch_packet_out(door, OF_PORT_CONTROLLER, ofport, f.data, FRAME_BYTES, TIMEOUT_MS, &err),
+        0);
     expect(1, &f, "packet-out");
     ck_assert_int_eq(switch_port_counters(door, ofport, &after, TIMEOUT_MS, &err), 0);
     ck_assert_uint_eq(after.tx_packets, before.tx_packets + 1);
     ck_assert_int_eq(switch_port_counters(door, 60000, &after, TIMEOUT_MS, &err), -1);
     AUTO_FREE uint8_t *huge = xcalloc(1, 70000);
-    ck_assert_int_eq(switch_packet_out(door, OF_PORT_CONTROLLER, ofport, huge, 70000, TIMEOUT_MS,
-                                       &err), -1);
+    ck_assert_int_eq(
+        switch_packet_out(door, OF_PORT_CONTROLLER, ofport, huge, 70000, TIMEOUT_MS, &err), -1);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
 }
 END_TEST
@@ -700,8 +701,9 @@ static void mac_of(const char *device, uint8_t *ret) {
 START_TEST(test_vxlan) {
     begin();
     make_underlay();
-    vnics_100[3] = (struct forwarding_vnic){ "s9", "eth0", 7, { 2, 0, 0, 0, 0, 9 }, NULL, 0, NULL,
-                                             VTEP_PEER, true, 0 };
+    vnics_100[3] =
+        (struct forwarding_vnic){ "s9",      "eth0", 7, { 2, 0, 0, 0, 0, 9 }, NULL, 0, NULL,
+                                  VTEP_PEER, true,   0 };
     links[0].vnic_count = 4;
     ck_assert_uint_eq(apply_all().missing_ports, 0);
     struct frame unicast = ether(1, 9, 0x88b5), flood = ether(1, BROADCAST, 0x88b5);
@@ -731,12 +733,52 @@ START_TEST(test_vxlan) {
 }
 END_TEST
 
+#define WIDE 3000
+
+/* A link with very many vNICs elsewhere: many parts of a multipart answer, one wide flood. */
+START_TEST(test_wide_link) {
+    begin();
+    AUTO_FREE struct forwarding_vnic *wide = xcalloc(WIDE, sizeof(*wide));
+    AUTO_FREE char *vteps = xcalloc(WIDE, 16);
+    wide[0] = vnics_200[0];
+    for (size_t i = 1; i < WIDE; i++) {
+        wide[i] = (struct forwarding_vnic){
+            "far",          "eth0", i, { 2, 1, 0, 0, (uint8_t)(i >> 8), (uint8_t)i }, NULL, 0, NULL,
+            vteps + 16 * i, true,   0
+        };
+        snprintf(vteps + 16 * i, 16, "10.8.0.%zu", i % 200 + 1);
+    }
+    struct forwarding_link link = { 200, wide, WIDE };
+    struct forwarding_result r;
+    struct err err = ERR_INIT;
+    int64_t start = clock_monotonic_ms();
+    if (forwarding_apply_links(forwarding, &link, 1, &r, TIMEOUT_MS, &err))
+        ck_abort_msg("%s", err.msg);
+    ck_assert_uint_eq(r.added, WIDE - 1);
+    int64_t applied = clock_monotonic_ms();
+    forwarding_forget(forwarding);
+    ck_assert_int_eq(forwarding_apply_links(forwarding, &link, 1, &r, TIMEOUT_MS, &err), 0);
+    ck_assert_uint_eq(r.added + r.changed + r.deleted, 0);
+    int64_t read = clock_monotonic_ms();
+    ck_assert_int_eq(forwarding_apply_links(forwarding, &link, 1, &r, TIMEOUT_MS, &err), 0);
+    int64_t again = clock_monotonic_ms();
+    printf("%d flows: %lld ms to install, %lld ms to read back, %lld ms when nothing changed\n",
+           WIDE, (long long)(applied - start), (long long)(read - applied),
+           (long long)(again - read));
+    ck_assert_uint_gt(apply_all().deleted, WIDE - 2);
+}
+END_TEST
+
 START_TEST(test_restart) {
     begin();
     struct err err = ERR_INIT;
     struct forwarding_result r;
     uint64_t generation = switch_generation(door), after = 0;
     stop(&vswitchd_pid);
+    struct switch_port_spec same = { "t0", SWITCH_PORT_SYSTEM, "sliver-1", "t0", 7 };
+    uint32_t number = 0;
+    ck_assert_int_eq(switch_add_port(door, &same, &number, 500, &err), -1);
+    ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
     ck_assert_int_eq(forwarding_apply(forwarding, links, 2, &r, 500, &err), -1);
     ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
     ck_assert_int_ne(err.remedy[0], 0);
@@ -747,7 +789,8 @@ START_TEST(test_restart) {
     ck_assert_uint_gt(r.added, 30);
     drain();
     struct frame f = ether(1, 2, 0x88b5);
-    for (int i = 0; i < 2; i++) { /* the first frames may come before the ports' queues are set up */
+    for (int i = 0; i < 2;
+         i++) { /* the first frames may come before the ports' queues are set up */
         send_on(0, &f);
         usleep(20000);
     }
@@ -785,10 +828,12 @@ int main(void) {
     tcase_add_test(tc, test_one_link);
     tcase_add_test(tc, test_packet_out_and_counters);
     tcase_add_test(tc, test_vxlan);
+    tcase_add_test(tc, test_wide_link);
     tcase_add_test(tc, test_restart);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* one Open vSwitch, and children that it may kill */
+    srunner_set_fork_status(runner,
+                            CK_NOFORK); /* one Open vSwitch, and children that it may kill */
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
