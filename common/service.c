@@ -129,12 +129,21 @@ static void set_up_signals(void) {
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Nobody else reads or writes there; that others may pass through (the agent's images, which QEMU's
+ * user opens) is left as it was set up. */
+static int close_dir(const char *path, struct err *err) {
+    struct stat st;
+    if (stat(path, &st)) return err_set_errno(err, ERR_UNAVAILABLE, errno, "%s", path);
+    if ((st.st_mode & 066) && chmod(path, st.st_mode & 0711))
+        return err_set_errno(err, ERR_UNAVAILABLE, errno, "chmod %s", path);
+    return 0;
+}
+
 /* The lock lasts as long as the process: two of them would break each other's state. */
 static int take_state_dir(struct service *s, struct err *err) {
     const struct service_config *base = s->config;
     if (dir_make(base->state_dir, 0700, err)) return -1;
-    if (chmod(base->state_dir, 0700))
-        return err_set_errno(err, ERR_UNAVAILABLE, errno, "chmod %s", base->state_dir);
+    if (close_dir(base->state_dir, err)) return -1;
     if (shared) return 0;
     char *path AUTO_FREE = xasprintf("%s/lock", base->state_dir);
     int fd AUTO_FD = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

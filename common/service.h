@@ -13,7 +13,7 @@
 struct service_config {
     char *listen_address;
     int64_t listen_port;
-    char *state_dir;  /* /var/lib/jogak/<service>; made with mode 0700 */
+    char *state_dir;  /* /var/lib/jogak/<service>; made with mode 0700; never readable by others */
     char *log_levels;
     char *enroll_token; /* a file holding the one-time token of the first start; may be "" */
     char *advertise_host; /* the name or address that others reach us by; goes into the certificate */

@@ -161,6 +161,31 @@ static int wait_status(pid_t pid) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* A directory that stood open is closed, but may stay searchable. */
+static void check_closing(unsigned before, unsigned after) {
+    int status;
+    struct stat st;
+    ck_assert_int_eq(dir_make(state, 0700, &err), 0);
+    ck_assert_int_eq(chmod(state, before), 0);
+    char blocked[128]; /* ends the start right after */
+    snprintf(blocked, sizeof blocked, "%s/lock", state);
+    ck_assert_int_eq(mkdir(blocked, 0700), 0);
+    char *text AUTO_FREE = run_to_end(&status, ARGS(TEXT("--config"), conf));
+    ck_assert_int_eq(status, 1);
+    ck_assert_ptr_nonnull(strstr(text, "/lock"));
+    ck_assert_int_eq(stat(state, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, after);
+    rmdir(blocked);
+}
+
+START_TEST(state_directory_is_closed) {
+    check_closing(0777, 0711);
+    check_closing(0750, 0710);
+    check_closing(0711, 0711);
+    check_closing(0700, 0700);
+}
+END_TEST
+
 START_TEST(life) {
     int fd = notify_socket(), out = open("/dev/null", O_WRONLY | O_CLOEXEC), fds[2];
     ck_assert_int_eq(pipe(fds), 0);
@@ -206,6 +231,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, options);
     tcase_add_test(tc, check_config);
+    tcase_add_test(tc, state_directory_is_closed);
     tcase_add_test(tc, life);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
