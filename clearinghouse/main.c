@@ -15,6 +15,7 @@
 #include "common/schema.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -110,13 +111,15 @@ int main(int argc, char **argv) {
     struct err err = ERR_INIT;
     bool token = take_option(&argc, argv, "--operator-token");
     if (token) service_share_state(); /* one may be serving */
+    if (token) service_share_state();
     int status = service_begin(&service, argc, argv);
     if (status >= 0) return status;
     if (schema_load(&err) != 0 || check_owner(config.base.state_dir, &err) != 0 ||
         house_open(&house, &config, &err) != 0)
         return fail(&err);
+    malloc_trim(0); /* reading the documents left much behind */
     int rc = token ? print_token(&house, &err) : serve(&service, &house, &err);
     house_close(&house);
-    config_free(house_config_rows, house_config_row_count, &config);
+    service_end(&service);
     return rc ? fail(&err) : 0;
 }
