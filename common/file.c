@@ -90,8 +90,9 @@ static int make_one(const char *path, unsigned mode, struct err *err) {
 }
 
 int dir_make(const char *path, unsigned mode, struct err *err) {
+    if (!*path) return err_set(err, ERR_INVALID, "a directory without a name");
     char *part AUTO_FREE = xstrdup(path);
-    for (char *slash = strchr(part + 1, '/'); *path && slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (make_one(part, 0755, err)) return -1;
         *slash = '/';

@@ -185,7 +185,7 @@ int service_begin(struct service *s, int argc, char **argv) {
 void service_wait(struct service *s) {
     sigset_t set;
     our_signals(&set);
-    log_info("serving", "service=%s version=%s", s->name, JOGAK_VERSION);
+    log_debug("ready", "service=%s version=%s", s->name, JOGAK_VERSION);
     sd_notify(0, "READY=1");
     for (;;) {
         int got = 0;
