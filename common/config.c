@@ -37,15 +37,15 @@ static int set_int(const struct config_row *row, const char *text, void *target,
     errno = 0;
     long long v = strtoll(text, &end, 10);
     if (end == text || *end || errno || v < row->min || v > row->max)
-        return err_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld%s%s, not \"%s\"",
-                       row->key, (long long)row->min, (long long)row->max, row->unit ? " " : "",
+        return err_set(err, ERR_INVALID,
+                       "%s must be a whole number from %lld to %lld%s%s, not \"%s\"", row->key,
+                       (long long)row->min, (long long)row->max, row->unit ? " " : "",
                        row->unit ? row->unit : "", text);
     *(int64_t *)((char *)target + row->offset) = v;
     return 0;
 }
 
-static int set_bool(const struct config_row *row, const char *text, void *target,
-                    struct err *err) {
+static int set_bool(const struct config_row *row, const char *text, void *target, struct err *err) {
     static const char *const words[] = { "false", "true", "no", "yes", "off", "on" };
     for (size_t i = 0; i < COUNT_OF(words); i++) {
         if (strcmp(text, words[i]) != 0) continue;
@@ -58,8 +58,10 @@ static int set_bool(const struct config_row *row, const char *text, void *target
 static int set_value(const struct config_row *row, const char *text, void *target,
                      struct err *err) {
     switch (row->type) {
-    case CONFIG_INT: return set_int(row, text, target, err);
-    case CONFIG_BOOL: return set_bool(row, text, target, err);
+    case CONFIG_INT:
+        return set_int(row, text, target, err);
+    case CONFIG_BOOL:
+        return set_bool(row, text, target, err);
     case CONFIG_STRING:
         free(*string_of(row, target));
         *string_of(row, target) = xstrdup(text);
@@ -178,8 +180,9 @@ int config_load(const char *path, const struct config_row *rows, size_t count, v
         if (rows[i].type == CONFIG_STRING) *string_of(&rows[i], target) = NULL;
     bool *seen AUTO_FREE = xcalloc(count + 1, sizeof *seen);
     struct err own = ERR_INIT;
-    struct reading r = { .path = path, .rows = rows, .count = count, .target = target,
-                         .seen = seen, .err = &own };
+    struct reading r = {
+        .path = path, .rows = rows, .count = count, .target = target, .seen = seen, .err = &own
+    };
     if (load(&r) == 0) return 0;
     config_free(rows, count, target);
     if (err) *err = own;
@@ -213,8 +216,11 @@ static void print_value(FILE *out, const struct config_row *row, const void *tar
         fprintf(out, "%s = %s\n", row->key, text ? text : "");
         break;
     }
-    case CONFIG_INT: fprintf(out, "%s = %lld\n", row->key, (long long)*(const int64_t *)value); break;
-    case CONFIG_BOOL: fprintf(out, "%s = %s\n", row->key, *(const bool *)value ? "yes" : "no");
+    case CONFIG_INT:
+        fprintf(out, "%s = %lld\n", row->key, (long long)*(const int64_t *)value);
+        break;
+    case CONFIG_BOOL:
+        fprintf(out, "%s = %s\n", row->key, *(const bool *)value ? "yes" : "no");
     }
 }
 

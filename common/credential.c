@@ -10,11 +10,17 @@
 #define KEY_MAX_BYTES 8192 /* of one ssh key */
 #define ALL (PRIV_INFO | PRIV_ALLOCATE | PRIV_OPERATE | PRIV_MIGRATE | PRIV_SHUTDOWN)
 
-static const struct { enum privilege bit; const char *name; } privilege_names[] = {
+static const struct {
+    enum privilege bit;
+    const char *name;
+} privilege_names[] = {
     { PRIV_INFO, "info" },       { PRIV_ALLOCATE, "allocate" }, { PRIV_OPERATE, "operate" },
     { PRIV_MIGRATE, "migrate" }, { PRIV_SHUTDOWN, "shutdown" },
 };
-static const struct { const char *name; unsigned privileges; } roles[] = {
+static const struct {
+    const char *name;
+    unsigned privileges;
+} roles[] = {
     { "lead", ALL },
     { "member", ALL & ~(unsigned)PRIV_SHUTDOWN },
     { "auditor", PRIV_INFO },

@@ -32,16 +32,21 @@ static enum err_code code_of(int rc) {
     switch (rc) {
     case SQLITE_CONSTRAINT_UNIQUE:
     case SQLITE_CONSTRAINT_PRIMARYKEY:
-    case SQLITE_CONSTRAINT_ROWID: return ERR_CONFLICT;
+    case SQLITE_CONSTRAINT_ROWID:
+        return ERR_CONFLICT;
     }
     switch (rc & 0xff) {
-    case SQLITE_CONSTRAINT: return ERR_UNPROCESSABLE;
-    case SQLITE_TOOBIG: return ERR_TOO_LARGE;
+    case SQLITE_CONSTRAINT:
+        return ERR_UNPROCESSABLE;
+    case SQLITE_TOOBIG:
+        return ERR_TOO_LARGE;
     case SQLITE_ERROR:
     case SQLITE_MISUSE:
     case SQLITE_RANGE:
-    case SQLITE_MISMATCH: return ERR_INTERNAL;
-    default: return ERR_UNAVAILABLE;
+    case SQLITE_MISMATCH:
+        return ERR_INTERNAL;
+    default:
+        return ERR_UNAVAILABLE;
     }
 }
 
@@ -55,7 +60,9 @@ int db_error(struct db_conn *c, int rc, const char *what, struct err *err) {
     }
     err_set(err, code_of(rc), "database: %s (%.80s)", reason, what);
     switch (rc & 0xff) {
-    case SQLITE_IOERR: c->broken = true; break;
+    case SQLITE_IOERR:
+        c->broken = true;
+        break;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         c->broken = true;
@@ -88,9 +95,12 @@ static int configure(struct db_conn *c, bool durable, bool writer, struct err *e
     sqlite3_db_config(c->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (writer && use_wal(c, err)) return -1;
     if (writer && db_simple(c, "PRAGMA journal_size_limit=16777216", err)) return -1;
-    if (db_simple(c, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", err)) return -1;
-    return db_simple(c, writer ? "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY"
-                               : "PRAGMA query_only=ON; PRAGMA cache_size=-512", err);
+    if (db_simple(c, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", err))
+        return -1;
+    return db_simple(c,
+                     writer ? "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY"
+                            : "PRAGMA query_only=ON; PRAGMA cache_size=-512",
+                     err);
 }
 
 struct db_conn *db_conn_open(const char *path, bool durable, bool writer, struct err *err) {
@@ -318,7 +328,8 @@ static int sync_path(const char *path, int flags, struct err *err) {
 /* The copy gets its name only when it is whole and on disk. */
 static int publish(const char *temporary, const char *path, struct err *err) {
     if (sync_path(temporary, 0, err)) return -1;
-    if (rename(temporary, path)) return err_set_errno(err, ERR_UNAVAILABLE, errno, "rename %s", path);
+    if (rename(temporary, path))
+        return err_set_errno(err, ERR_UNAVAILABLE, errno, "rename %s", path);
     char *dir AUTO_FREE = xstrdup(path);
     char *slash = strrchr(dir, '/');
     if (slash) slash[slash == dir] = '\0';

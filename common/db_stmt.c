@@ -64,8 +64,7 @@ static void cache_put(struct db_conn *c, struct db_stmt *s) {
     s->cached = true;
 }
 
-static struct db_stmt *prepare(struct db_conn *c, const char *sql, uint32_t hash,
-                               struct err *err) {
+static struct db_stmt *prepare(struct db_conn *c, const char *sql, uint32_t hash, struct err *err) {
     sqlite3_stmt *handle = NULL;
     int rc = sqlite3_prepare_v3(c->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &handle, NULL);
     if (rc != SQLITE_OK) {
@@ -97,10 +96,15 @@ static int bind_all(struct db_stmt *s, const char *binds, va_list ap, struct err
     for (int i = 1; *binds; binds++, i++) {
         int rc = SQLITE_MISUSE;
         switch (*binds) {
-        case 's': rc = sqlite3_bind_text(s->handle, i, va_arg(ap, const char *), -1,
-                                         SQLITE_TRANSIENT); break;
-        case 'i': rc = sqlite3_bind_int64(s->handle, i, va_arg(ap, int64_t)); break;
-        case 'd': rc = sqlite3_bind_double(s->handle, i, va_arg(ap, double)); break;
+        case 's':
+            rc = sqlite3_bind_text(s->handle, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+            break;
+        case 'i':
+            rc = sqlite3_bind_int64(s->handle, i, va_arg(ap, int64_t));
+            break;
+        case 'd':
+            rc = sqlite3_bind_double(s->handle, i, va_arg(ap, double));
+            break;
         case 'b': {
             const void *data = va_arg(ap, const void *);
             rc = bind_blob(s->handle, i, data, va_arg(ap, size_t));

@@ -23,7 +23,8 @@
 
 LOG_MODULE("db.write");
 
-#define GROUP_MAX 256 /* jobs in one transaction, so that the first is not kept waiting for long */
+#define GROUP_MAX 256 /* jobs in one transaction, so that the first is not kept waiting for long \
+                       */
 
 struct db_job {
     db_fn fn;
@@ -146,8 +147,10 @@ static bool is_fault_of_file(enum err_code code) {
 static void log_health(const struct db *db, const struct db_job *group, bool *failing) {
     const struct db_job *bad = NULL, *good = NULL;
     for (const struct db_job *j = group; j; j = j->next) {
-        if (j->rc == 0) good = j;
-        else if (is_fault_of_file(j->err.code)) bad = j;
+        if (j->rc == 0)
+            good = j;
+        else if (is_fault_of_file(j->err.code))
+            bad = j;
     }
     if (bad && !*failing)
         log_error("database cannot be written", "path=%s reason=\"%s\"", db->path, bad->err.msg);

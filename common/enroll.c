@@ -38,8 +38,9 @@ static char *fetch_ca(const struct enroll_token *t, struct err *err) {
     struct http_client_options options = { .trust_anyone = true };
     struct http_answer answer AUTO_ANSWER = { .status = 0 };
     char *url AUTO_FREE = url_of(t, "/v1/ca");
-    struct http_call get = { .method = "GET", .url = url, .timeout_ms = DEADLINE_MS,
-                             .reply_max = CA_MAX_BYTES };
+    struct http_call get = {
+        .method = "GET", .url = url, .timeout_ms = DEADLINE_MS, .reply_max = CA_MAX_BYTES
+    };
     if (call_once(&options, &get, &answer, err)) return NULL;
     if (!answer.raw) {
         err_set(err, ERR_INVALID, "%s does not answer like a clearing house", t->url);
@@ -48,8 +49,7 @@ static char *fetch_ca(const struct enroll_token *t, struct err *err) {
     return check_fingerprint(t, answer.raw, err) ? NULL : xstrdup(answer.raw);
 }
 
-static json *request_body(const struct enroll_token *t, const char *csr,
-                          const char *const *hosts) {
+static json *request_body(const struct enroll_token *t, const char *csr, const char *const *hosts) {
     json *body = json_object(), *list = json_array();
     for (size_t i = 0; hosts && hosts[i]; i++) json_add(list, json_string(hosts[i]));
     json_set_str(body, "secret", t->secret);
@@ -82,8 +82,9 @@ static char *fetch_cert(const struct enroll_token *t, const char *key_pem, const
     json *body AUTO_JSON = request_body(t, csr, hosts);
     struct http_answer answer AUTO_ANSWER = { .status = 0 };
     char *url AUTO_FREE = url_of(t, "/v1/enroll");
-    struct http_call post = { .method = "POST", .url = url, .body = body,
-                              .timeout_ms = timeout_ms };
+    struct http_call post = {
+        .method = "POST", .url = url, .body = body, .timeout_ms = timeout_ms
+    };
     if (call_once(&options, &post, &answer, err)) return NULL;
     const char *cert = json_get_str(answer.body, "certificate");
     return check_cert(t, cert, key_pem, ca_pem, err) ? NULL : xstrdup(cert);

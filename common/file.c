@@ -30,8 +30,7 @@ static char *parent_of(const char *path) {
 static int sync_parent(const char *path, struct err *err) {
     char *parent AUTO_FREE = parent_of(path);
     int fd AUTO_FD = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
-        return err_set_errno(err, ERR_UNAVAILABLE, errno, "sync %s", parent);
+    if (fd < 0 || fsync(fd)) return err_set_errno(err, ERR_UNAVAILABLE, errno, "sync %s", parent);
     return 0;
 }
 

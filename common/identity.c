@@ -103,8 +103,7 @@ static int check(const struct identity *i, const char *type, struct err *err) {
     return pki_cert_verify(i->cert_pem, i->ca_pem, PKI_USE_CLIENT, err);
 }
 
-static int read_files(const struct service_config *config, struct identity *ret,
-                      struct err *err) {
+static int read_files(const struct service_config *config, struct identity *ret, struct err *err) {
     struct pki_cert facts;
     char *url AUTO_FREE = load(config, "url", err);
     ret->key_pem = load(config, "key", err);

@@ -54,7 +54,8 @@ static bool split(const char *text, struct urn *ret) {
     if (strncmp(text, URN_PREFIX, prefix) != 0) return false;
     const char *authority = text + prefix, *plus = strchr(authority, '+');
     const char *plus2 = plus ? strchr(plus + 1, '+') : NULL;
-    return plus2 && take_part(authority, plus, NAME_CHARS ":", ret->authority, sizeof ret->authority) &&
+    return plus2 &&
+           take_part(authority, plus, NAME_CHARS ":", ret->authority, sizeof ret->authority) &&
            take_part(plus + 1, plus2, LETTERS DIGITS "-", ret->type, sizeof ret->type) &&
            take_part(plus2 + 1, text + strlen(text), NAME_CHARS, ret->name, sizeof ret->name) &&
            authority_valid(ret->authority);

@@ -69,7 +69,9 @@ static GENERAL_NAMES *names_new(const char *urn, const char *const *hosts, struc
 
 static int set_subject(X509_NAME *name, const struct urn *urn) {
     /* X.520 bounds an organization at 64 characters; the URN itself is in subjectAltName */
-    const struct { const char *field, *value; } parts[] = {
+    const struct {
+        const char *field, *value;
+    } parts[] = {
         { "O", strlen(urn->authority) <= 64 ? urn->authority : "jogak" },
         { "OU", urn->type },
         { "CN", urn->name },
@@ -210,8 +212,8 @@ static int add_issued_exts(X509 *cert, X509 *ca, GENERAL_NAMES *names, unsigned 
 static int end_of(const struct pki_issue *what, X509 *ca, time_t *ret, struct err *err) {
     struct pki_cert facts;
     if (pki_facts(ca, &facts, err)) return err_wrap(err, "the authority's certificate");
-    int64_t end_ms = what->not_after_ms < facts.not_after_ms ? what->not_after_ms
-                                                             : facts.not_after_ms;
+    int64_t end_ms =
+        what->not_after_ms < facts.not_after_ms ? what->not_after_ms : facts.not_after_ms;
     if (end_ms <= clock_wall_ms())
         return err_set(err, ERR_UNPROCESSABLE, "the certificate would have expired already");
     *ret = (time_t)(end_ms / 1000);

@@ -66,8 +66,7 @@ static CMS_ContentInfo *cms_parse(const char *text, struct err *err) {
 }
 
 /* The signer of a document whose signature has been verified. */
-static int check_signer(CMS_ContentInfo *cms, X509 *ca, char ret_urn[static 256],
-                        struct err *err) {
+static int check_signer(CMS_ContentInfo *cms, X509 *ca, char ret_urn[static 256], struct err *err) {
     STACK_OF(X509) *signers = CMS_get0_signers(cms);
     X509 *signer = signers && sk_X509_num(signers) == 1 ? sk_X509_value(signers, 0) : NULL;
     struct pki_cert facts;
@@ -97,7 +96,8 @@ char *pki_verify(const char *signed_text, const char *ca_pem, char ret_signer_ur
     if (!cms) return NULL;
     BIO *out AUTO_BIO = BIO_new(BIO_s_mem());
     /* CMS_verify() would judge the signer as one of e-mail; check_signer() judges it as ours. */
-    if (!out || CMS_verify(cms, NULL, NULL, NULL, out, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY) != 1) {
+    if (!out ||
+        CMS_verify(cms, NULL, NULL, NULL, out, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY) != 1) {
         pki_fail(err, ERR_INTEGRITY, "the signature does not match");
         return NULL;
     }

@@ -22,8 +22,7 @@ static int time_ms(const ASN1_TIME *t, int64_t *ret_ms) {
 /* The one URI among the names; a second one would let a holder be two things at once. */
 static int read_urn(X509 *cert, char ret[static 256], struct err *err) {
     int critical = 0;
-    GENERAL_NAMES *names AUTO_NAMES =
-        X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
+    GENERAL_NAMES *names AUTO_NAMES = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
     if (!names) {
         ERR_clear_error();
         return err_set(err, ERR_INVALID, "the certificate has no single subjectAltName");

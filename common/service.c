@@ -31,7 +31,8 @@ static void print_usage(FILE *out, const struct service *s) {
             "usage: jogak-%s [--config FILE] [--check-config] [--version] [--help]\n"
             "  --config FILE   read this file (default /etc/jogak/%s.conf, when it is there)\n"
             "  --check-config  check it, print what would be used, and exit\n"
-            "Sections and keys:\n", s->name, s->name);
+            "Sections and keys:\n",
+            s->name, s->name);
     for (size_t i = 0; i < s->row_count; i++) {
         const struct config_row *row = &s->rows[i];
         fprintf(out, "  [%s] %s: %s\n", row->section, row->key, row->help ? row->help : "");
@@ -46,18 +47,30 @@ struct options {
 /* -1 to go on, else the exit status. */
 static int read_options(const struct service *s, int argc, char **argv, struct options *ret) {
     static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, 'k' },
-        { "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
+        { "config", required_argument, NULL, 'c' },
+        { "check-config", no_argument, NULL, 'k' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     optind = 0; /* the caller's argv from its beginning, also for a second time */
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (c) {
-        case 'c': ret->config_path = optarg; break;
-        case 'k': ret->check_only = true; break;
-        case 'v': printf("jogak-%s %s\n", s->name, JOGAK_VERSION); return EXIT_SUCCESS;
-        case 'h': print_usage(stdout, s); return EXIT_SUCCESS;
-        default: print_usage(stderr, s); return EXIT_USAGE;
+        case 'c':
+            ret->config_path = optarg;
+            break;
+        case 'k':
+            ret->check_only = true;
+            break;
+        case 'v':
+            printf("jogak-%s %s\n", s->name, JOGAK_VERSION);
+            return EXIT_SUCCESS;
+        case 'h':
+            print_usage(stdout, s);
+            return EXIT_SUCCESS;
+        default:
+            print_usage(stderr, s);
+            return EXIT_USAGE;
         }
     }
     if (optind == argc) return -1;
@@ -71,15 +84,16 @@ static int load_config(struct service *s, const struct options *o, struct err *e
     if (o->config_path && access(o->config_path, R_OK))
         return err_set_errno(err, ERR_NOT_FOUND, errno, "read %s", o->config_path);
     free(config_path);
-    config_path = o->config_path ? xstrdup(o->config_path)
-                                 : xasprintf("/etc/jogak/%s.conf", s->name);
+    config_path =
+        o->config_path ? xstrdup(o->config_path) : xasprintf("/etc/jogak/%s.conf", s->name);
     if (config_load(config_path, s->rows, s->row_count, s->config, err)) return -1;
     const struct service_config *base = s->config;
     if (log_set_levels(base->log_levels) == 0) return 0;
     err_set(err, ERR_INVALID, "%s: log_levels \"%s\" is not understood", config_path,
             base->log_levels);
     config_free(s->rows, s->row_count, s->config);
-    return err_remedy(err, "write a level (error, warn, info, debug), then module=level, by commas");
+    return err_remedy(err,
+                      "write a level (error, warn, info, debug), then module=level, by commas");
 }
 
 /* SIGHUP: the new log levels, or, when the file is not right, the old ones. */
@@ -87,8 +101,8 @@ static void reload(const struct service *s) {
     size_t size = 0;
     for (size_t i = 0; i < s->row_count; i++)
         if (s->rows[i].offset + sizeof(int64_t) > size) size = s->rows[i].offset + sizeof(int64_t);
-    void *fresh AUTO_FREE = xcalloc(1, size > sizeof(struct service_config)
-                                           ? size : sizeof(struct service_config));
+    void *fresh AUTO_FREE =
+        xcalloc(1, size > sizeof(struct service_config) ? size : sizeof(struct service_config));
     struct err err = ERR_INIT;
     if (config_load(config_path, s->rows, s->row_count, fresh, &err)) {
         log_warn("configuration not reloaded", "reason=\"%s\"", err.msg);

@@ -12,8 +12,10 @@ struct sample {
     bool loud;
 };
 static const struct config_row rows[] = {
-    { "service", "name", CONFIG_STRING, offsetof(struct sample, name), 0, 0, NULL, NULL, "Its name." },
-    { "service", "port", CONFIG_INT, offsetof(struct sample, port), 1, 65535, "80", NULL, "TCP port." },
+    { "service", "name", CONFIG_STRING, offsetof(struct sample, name), 0, 0, NULL, NULL,
+      "Its name." },
+    { "service", "port", CONFIG_INT, offsetof(struct sample, port), 1, 65535, "80", NULL,
+      "TCP port." },
     { "more", "place", CONFIG_STRING, offsetof(struct sample, place), 0, 0, "", NULL, "Where." },
     { "more", "loud", CONFIG_BOOL, offsetof(struct sample, loud), 0, 0, "no", NULL, "Noise." },
 };
@@ -42,7 +44,8 @@ static void teardown(void) {
 
 START_TEST(values_and_defaults) {
     ck_assert_msg(load("# a comment\n[service]\nname = the one ; inline\n  port=8080\r\n\n"
-                       "[more]\nloud = yes") == 0, "%s", err.msg);
+                       "[more]\nloud = yes") == 0,
+                  "%s", err.msg);
     ck_assert_str_eq(s.name, "the one");
     ck_assert_str_eq(s.place, "");
     ck_assert_int_eq(s.port, 8080);
@@ -53,7 +56,9 @@ START_TEST(values_and_defaults) {
 END_TEST
 
 START_TEST(faults_name_their_line) {
-    static const struct { const char *text, *at, *what; } bad[] = {
+    static const struct {
+        const char *text, *at, *what;
+    } bad[] = {
         { "[service]\nname = a\nprot = 1\n", ":3: ", "unknown key prot" },
         { "[service]\nname = a\n[server]\nport = 1\n", ":4: ", "unknown section server" },
         { "[service]\nname = a\nport = 0\n", ":3: ", "from 1 to 65535" },

@@ -16,8 +16,9 @@ static struct err err;
 
 static char *issue(const char *urn, const char *key) {
     char *csr AUTO_FREE = pki_csr_new(key, urn, &err);
-    struct pki_issue what = { ca_key, ca, csr, urn, NULL, PKI_USE_CLIENT,
-                              clock_wall_ms() + HOUR_MS };
+    struct pki_issue what = {
+        ca_key, ca, csr, urn, NULL, PKI_USE_CLIENT, clock_wall_ms() + HOUR_MS
+    };
     return pki_issue(&what, &err);
 }
 
@@ -27,7 +28,10 @@ static void setup(void) {
     user_key = pki_key_new(&err);
     user = issue(OWNER, user_key);
     ck_assert_msg(user != NULL, "%s", err.msg);
-    good = (struct credential){ .serial = "s-1", .owner = OWNER, .target = SLICE, .role = "member",
+    good = (struct credential){ .serial = "s-1",
+                                .owner = OWNER,
+                                .target = SLICE,
+                                .role = "member",
                                 .privileges = privileges_of_role("member"),
                                 .expires_ms = clock_wall_ms() + HOUR_MS,
                                 .target_expires_ms = clock_wall_ms() + 2 * HOUR_MS,
@@ -82,8 +86,8 @@ static void refused(const char *key, const char *cert, enum err_code code) {
 START_TEST(another_caller) {
     char *text AUTO_FREE = credential_sign(&good, ca_key, ca, &err);
     struct credential c;
-    ck_assert_int_eq(
-        credential_verify(text, ca, "urn:publicid:IDN+example.org+user+eve", &c, &err), -1);
+    ck_assert_int_eq(credential_verify(text, ca, "urn:publicid:IDN+example.org+user+eve", &c, &err),
+                     -1);
     ck_assert_int_eq(err.code, ERR_FORBIDDEN);
 }
 END_TEST
@@ -127,18 +131,27 @@ END_TEST
 /* Contents that the authority has signed, but that are not a credential. */
 START_TEST(bad_contents) {
     static const char *const bad[] = {
-        "", "[]", "{}", "{\"v\":2}", "not json", "{\"v\":1,\"serial\":\"x\"}",
+        "",
+        "[]",
+        "{}",
+        "{\"v\":2}",
+        "not json",
+        "{\"v\":1,\"serial\":\"x\"}",
         "{\"v\":1,\"serial\":1,\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\"}",
-        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\",\"role\":\"lead\","
+        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE
+        "\",\"role\":\"lead\","
         "\"expires\":\"tomorrow\",\"target_expires\":\"2099-01-01T00:00:00Z\",\"keys\":[],"
         "\"privileges\":[\"info\"],\"authority\":\"urn:publicid:IDN+example.org+authority+ca\"}",
-        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\",\"role\":\"lead\","
+        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE
+        "\",\"role\":\"lead\","
         "\"expires\":\"2098-01-01T00:00:00Z\",\"target_expires\":\"2099-01-01T00:00:00Z\",\"keys\":"
         "[1],\"privileges\":[],\"authority\":\"urn:publicid:IDN+example.org+authority+ca\"}",
-        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\",\"role\":\"lead\","
+        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE
+        "\",\"role\":\"lead\","
         "\"expires\":\"2098-01-01T00:00:00Z\",\"target_expires\":\"2099-01-01T00:00:00Z\",\"keys\":"
         "[],\"privileges\":\"info\",\"authority\":\"urn:publicid:IDN+example.org+authority+ca\"}",
-        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\",\"role\":\"lead\","
+        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE
+        "\",\"role\":\"lead\","
         "\"expires\":\"2098-01-01T00:00:00Z\",\"target_expires\":\"2099-01-01T00:00:00Z\",\"keys\":"
         "[],\"privileges\":[],\"authority\":\"urn:publicid:IDN+example.net+authority+ca\"}",
     };
@@ -153,10 +166,12 @@ END_TEST
 
 START_TEST(new_privileges_are_ignored) {
     char *text AUTO_FREE = pki_sign(
-        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE "\",\"role\":\"lead\","
+        "{\"v\":1,\"serial\":\"x\",\"owner\":\"" OWNER "\",\"target\":\"" SLICE
+        "\",\"role\":\"lead\","
         "\"expires\":\"2098-01-01T00:00:00Z\",\"target_expires\":\"2099-01-01T00:00:00Z\",\"keys\":"
         "[],\"privileges\":[\"info\",\"fly\"],"
-        "\"authority\":\"urn:publicid:IDN+example.org+authority+ca\"}", ca_key, ca, &err);
+        "\"authority\":\"urn:publicid:IDN+example.org+authority+ca\"}",
+        ca_key, ca, &err);
     struct credential c;
     ck_assert_msg(credential_verify(text, ca, OWNER, &c, &err) == 0, "%s", err.msg);
     ck_assert_uint_eq(c.privileges, PRIV_INFO);

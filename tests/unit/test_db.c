@@ -18,8 +18,9 @@
 #include <sys/wait.h>
 
 static const struct db_migration migrations[] = {
-    { 1, "items", "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size REAL,"
-                  " data BLOB, parent INTEGER REFERENCES item, CHECK (size >= 0))" },
+    { 1, "items",
+      "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size REAL,"
+      " data BLOB, parent INTEGER REFERENCES item, CHECK (size >= 0))" },
     { 2, "notes", "CREATE TABLE note (text TEXT NOT NULL); INSERT INTO note VALUES ('hello')" },
 };
 static char dir[64], path[128];
@@ -43,7 +44,8 @@ static void setup(void) {
 }
 
 static void teardown(void) {
-    for (int p = 0; p < DB_FAULT_POINTS_; p++) db_fail_nth((enum db_fault_point)p, 0, DB_FAULT_FULL);
+    for (int p = 0; p < DB_FAULT_POINTS_; p++)
+        db_fail_nth((enum db_fault_point)p, 0, DB_FAULT_FULL);
     db_close(db);
     static const char *const ends[] = { "", "-wal", "-shm", ".copy", ".copy-wal", ".copy-shm" };
     for (size_t i = 0; i < COUNT_OF(ends); i++) {
@@ -79,14 +81,16 @@ static int64_t count(void) {
 static int put_and_get(struct db_conn *c, void *arg, struct err *e) {
     (void)arg;
     int changes = 0;
-    if (db_exec(c, &changes, e, "INSERT INTO item (name, size, data, parent) VALUES (?,?,?,?)", "sdbi",
-                "one", 2.5, "a\0b", (size_t)3, INT64_C(1))) return -1;
+    if (db_exec(c, &changes, e, "INSERT INTO item (name, size, data, parent) VALUES (?,?,?,?)",
+                "sdbi", "one", 2.5, "a\0b", (size_t)3, INT64_C(1)))
+        return -1;
     ck_assert_int_eq(changes, 1);
     ck_assert_int_eq(db_last_rowid(c), 1);
     if (db_exec(c, NULL, e, "INSERT INTO item (name, data) VALUES (?, ?)", "sb", NULL, NULL,
-                (size_t)0)) return -1;
-    struct db_stmt *s AUTO_STMT = db_query(c, e, "SELECT * FROM item WHERE id IN (?, ?) ORDER BY id",
-                                           "ii", INT64_C(1), INT64_C(2));
+                (size_t)0))
+        return -1;
+    struct db_stmt *s AUTO_STMT = db_query(
+        c, e, "SELECT * FROM item WHERE id IN (?, ?) ORDER BY id", "ii", INT64_C(1), INT64_C(2));
     ck_assert_int_eq(db_step(s, e), 1);
     ck_assert_str_eq(db_text(s, "name"), "one");
     ck_assert_double_eq(db_double(s, "size"), 2.5);
@@ -450,8 +454,10 @@ START_TEST(migrations_run_once_and_in_order) {
     ck_assert_ptr_null(db);
     ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
     ck_assert_str_ne(err.remedy, "");
-    struct db_migration more[3] = { migrations[0], migrations[1],
-                                    { 3, "broken", "CREATE TABLE t (x); INSERT INTO nowhere VALUES (1)" } };
+    struct db_migration more[3] = { migrations[0],
+                                    migrations[1],
+                                    { 3, "broken",
+                                      "CREATE TABLE t (x); INSERT INTO nowhere VALUES (1)" } };
     db = db_open(path, more, 3, true, &err);
     ck_assert_ptr_null(db);
     ck_assert_ptr_nonnull(strstr(err.msg, "migration 3 (broken)"));

@@ -53,9 +53,17 @@ START_TEST(hex_both_ways) {
 END_TEST
 
 START_TEST(base64url_known_answers) {
-    static const struct { const char *plain, *text; } rows[] = { /* RFC 4648, section 10 */
-        { "", "" },          { "f", "Zg" },          { "fo", "Zm8" },        { "foo", "Zm9v" },
-        { "foob", "Zm9vYg" }, { "fooba", "Zm9vYmE" }, { "foobar", "Zm9vYmFy" },
+    static const struct {
+        const char *plain, *text;
+    } rows[] = {
+        /* RFC 4648, section 10 */
+        { "", "" },
+        { "f", "Zg" },
+        { "fo", "Zm8" },
+        { "foo", "Zm9v" },
+        { "foob", "Zm9vYg" },
+        { "fooba", "Zm9vYmE" },
+        { "foobar", "Zm9vYmFy" },
         { "\xfb\xff", "-_8" },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -71,7 +79,9 @@ START_TEST(base64url_known_answers) {
 END_TEST
 
 START_TEST(base64url_refuses) {
-    static const char *const bad[] = { "A", "Zg==", "Zm8+", "Zm8/", "Zh", "Zm9", "Zm 9v", "Zm9v\n" };
+    static const char *const bad[] = {
+        "A", "Zg==", "Zm8+", "Zm8/", "Zh", "Zm9", "Zm 9v", "Zm9v\n"
+    };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         size_t length;
         ck_assert_msg(base64url_decode(bad[i], &length) == NULL, "accepted \"%s\"", bad[i]);

@@ -28,8 +28,13 @@ static atomic_int enrolled;
 static const char *answer_urn; /* what the certificates given out say */
 
 static char *issue(const char *csr, const char *urn, unsigned uses, int64_t life_ms) {
-    struct pki_issue what = { ca_key, ca, csr, urn, (const char *const[]){ "127.0.0.1", NULL },
-                              uses, clock_wall_ms() + life_ms };
+    struct pki_issue what = { ca_key,
+                              ca,
+                              csr,
+                              urn,
+                              (const char *const[]){ "127.0.0.1", NULL },
+                              uses,
+                              clock_wall_ms() + life_ms };
     return pki_issue(&what, &err);
 }
 
@@ -67,8 +72,11 @@ static const struct route_table routes = { rows, COUNT_OF(rows), NULL, NULL };
 static void start(const char *server_urn) {
     char *csr AUTO_FREE = pki_csr_new(sa_key, NULL, &err);
     char *cert AUTO_FREE = issue(csr, server_urn, PKI_USE_CLIENT | PKI_USE_SERVER, HOUR_MS);
-    struct http_server_options options = { .address = "127.0.0.1", .key_pem = sa_key,
-                                           .cert_pem = cert, .ca_pem = ca, .threads = HTTP_POOL,
+    struct http_server_options options = { .address = "127.0.0.1",
+                                           .key_pem = sa_key,
+                                           .cert_pem = cert,
+                                           .ca_pem = ca,
+                                           .threads = HTTP_POOL,
                                            .thread_count = 1 };
     server = http_server_start(&options, &routes, &err);
     ck_assert_msg(server != NULL, "%s", err.msg);
@@ -208,7 +216,8 @@ END_TEST
 /* --- identity --- */
 
 static struct service_config config_for(void) {
-    struct service_config c = { .listen_address = (char *)(uintptr_t) "0.0.0.0", .state_dir = dir,
+    struct service_config c = { .listen_address = (char *)(uintptr_t) "0.0.0.0",
+                                .state_dir = dir,
                                 .enroll_token = token_path,
                                 .advertise_host = (char *)(uintptr_t) "127.0.0.1" };
     char *text AUTO_FREE = enroll_token_text(&token);

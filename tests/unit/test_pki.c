@@ -83,8 +83,10 @@ END_TEST
 
 START_TEST(holder_cannot_issue) {
     char *sub_csr AUTO_FREE = pki_csr_new(ca_key, NULL, &err);
-    struct pki_issue what = { key, cert, sub_csr, "urn:publicid:IDN+example.org+user+eve", NULL,
-                              PKI_USE_CLIENT, now_ms + DAY_MS };
+    struct pki_issue what = {
+        key,  cert,           sub_csr,        "urn:publicid:IDN+example.org+user+eve",
+        NULL, PKI_USE_CLIENT, now_ms + DAY_MS
+    };
     char *forged AUTO_FREE = pki_issue(&what, &err);
     ck_assert_ptr_nonnull(forged);
     ck_assert_int_eq(pki_cert_verify(forged, ca, PKI_USE_CLIENT, &err), -1);
@@ -107,7 +109,9 @@ START_TEST(dates) {
     now_ms = start;
     struct pki_issue past = { ca_key, ca, csr, NODE_URN, NULL, PKI_USE_CLIENT, start - 1 };
     ck_assert_ptr_null(pki_issue(&past, &err));
-    struct pki_issue far = { ca_key, ca, csr, NODE_URN, NULL, PKI_USE_CLIENT, start + 9999 * DAY_MS };
+    struct pki_issue far = {
+        ca_key, ca, csr, NODE_URN, NULL, PKI_USE_CLIENT, start + 9999 * DAY_MS
+    };
     char *bounded AUTO_FREE = pki_issue(&far, &err);
     struct pki_cert f;
     ck_assert_int_eq(pki_cert_read(bounded, &f, &err), 0);
@@ -131,8 +135,10 @@ START_TEST(damaged_certificates) {
         if (strchr("\n=-", cert[i]) || i < 28 || i > n - 28) continue; /* armour */
         ck_assert_msg(pki_cert_verify(bad, ca, PKI_USE_CLIENT, &err) == -1, "byte %zu", i);
     }
-    static const char *const texts[] = { "", "x", "-----BEGIN CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" };
+    static const char *const texts[] = {
+        "", "x", "-----BEGIN CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    };
     struct pki_cert f;
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         ck_assert_int_eq(pki_cert_read(texts[i], &f, &err), -1);
@@ -148,7 +154,7 @@ START_TEST(damaged_certificates) {
 END_TEST
 
 START_TEST(requests_are_checked) {
-    struct pki_issue what = { ca_key, ca, "nonsense", NODE_URN, NULL, PKI_USE_CLIENT,
+    struct pki_issue what = { ca_key,         ca, "nonsense", NODE_URN, NULL, PKI_USE_CLIENT,
                               now_ms + DAY_MS };
     ck_assert_ptr_null(pki_issue(&what, &err));
     ck_assert_int_eq(err.code, ERR_INVALID);
@@ -177,8 +183,9 @@ static const char rsa_csr[] =
     ;
 
 START_TEST(other_key_types_are_refused) {
-    struct pki_issue what = { ca_key, ca, rsa_csr, NODE_URN, NULL, PKI_USE_CLIENT,
-                              now_ms + DAY_MS };
+    struct pki_issue what = {
+        ca_key, ca, rsa_csr, NODE_URN, NULL, PKI_USE_CLIENT, now_ms + DAY_MS
+    };
     ck_assert_ptr_null(pki_issue(&what, &err));
     ck_assert_int_eq(err.code, ERR_UNPROCESSABLE);
 }

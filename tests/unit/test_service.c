@@ -119,7 +119,8 @@ END_TEST
 
 START_TEST(check_config) {
     int status;
-    char *text AUTO_FREE = run_to_end(&status, ARGS(TEXT("--check-config"), TEXT("--config"), conf));
+    char *text AUTO_FREE =
+        run_to_end(&status, ARGS(TEXT("--check-config"), TEXT("--config"), conf));
     ck_assert_int_eq(status, 0);
     ck_assert_ptr_nonnull(strstr(text, "listen_port = 8499"));
     ck_assert_ptr_nonnull(strstr(text, "# Size. From 1 to 9 MiB."));
