@@ -2,24 +2,29 @@
 
 #include "nodemgr/ovsdb.h"
 
-#include <errno.h>
 #include <stdio.h>
 
-static int read_pid(const char *run_dir, long *ret, struct err *err) {
-    AUTO_FREE char *path = xasprintf("%s/ovs-vswitchd.pid", run_dir);
-    FILE *file = fopen(path, "re");
-    if (!file) return err_set(err, ERR_UNAVAILABLE, "open %s: %s", path, strerror(errno));
-    int got = fscanf(file, "%9ld", ret);
+/* The socket's usual name has the daemon's pid in it; NULL when there is no pid file. */
+static char *usual_path(const char *run_dir) {
+    AUTO_FREE char *pid_file = xasprintf("%s/ovs-vswitchd.pid", run_dir);
+    long pid = 0;
+    FILE *file = fopen(pid_file, "re");
+    if (!file) return NULL;
+    int got = fscanf(file, "%9ld", &pid);
     fclose(file);
-    return got == 1 ? 0 : err_set(err, ERR_UNAVAILABLE, "%s holds no process id", path);
+    return got == 1 ? xasprintf("%s/ovs-vswitchd.%ld.ctl", run_dir, pid) : NULL;
+}
+
+static int connect_any(struct ovsdb *connection, const char *run_dir, struct err *err) {
+    AUTO_FREE char *usual = usual_path(run_dir);
+    AUTO_FREE char *plain = xasprintf("%s/ovs-vswitchd.ctl", run_dir);
+    if (usual && ovsdb_open(connection, usual, NULL) == 0) return 0;
+    return ovsdb_open(connection, plain, err);
 }
 
 int ovsctl_run(const char *run_dir, const char *command, int64_t deadline_ms, struct err *err) {
-    long pid = 0;
-    if (read_pid(run_dir, &pid, err)) return -1;
-    AUTO_FREE char *path = xasprintf("%s/ovs-vswitchd.%ld.ctl", run_dir, pid);
     CLEANUP(ovsdb_close) struct ovsdb connection = OVSDB_INIT;
-    if (ovsdb_open(&connection, path, err)) return -1;
+    if (connect_any(&connection, run_dir, err)) return -1;
     AUTO_JSON json *answer = ovsdb_call(&connection, command, json_array(), deadline_ms, err);
     return answer ? 0 : err_wrap(err, "%s", command);
 }

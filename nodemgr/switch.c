@@ -32,8 +32,9 @@ struct switch_door *switch_new(const struct switch_config *config) {
     pthread_mutex_init(&d->lock, NULL);
     d->bridge = xstrdup(config->bridge ? config->bridge : "br-int");
     d->datapath_type = xstrdup(config->datapath_type ? config->datapath_type : "system");
-    d->db_socket = xstrdup(config->db_socket ? config->db_socket : RUN_DIR "/db.sock");
     d->run_dir = xstrdup(config->run_dir ? config->run_dir : RUN_DIR);
+    d->db_socket =
+        config->db_socket ? xstrdup(config->db_socket) : xasprintf("%s/db.sock", d->run_dir);
     d->mgmt_socket = xasprintf("%s/%s.mgmt", d->run_dir, d->bridge);
     d->db = (struct ovsdb)OVSDB_INIT;
     d->of = (struct openflow)OPENFLOW_INIT;

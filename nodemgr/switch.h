@@ -28,8 +28,8 @@ struct switch_door;
 struct switch_config {
     const char *bridge;        /* NULL: "br-int" */
     const char *datapath_type; /* "system" (kernel; NULL means it too) or "netdev" (userspace) */
-    const char *db_socket;     /* NULL: /var/run/openvswitch/db.sock */
-    const char *run_dir;       /* holds <bridge>.mgmt and ovs-vswitchd.pid; NULL:
+    const char *db_socket;     /* NULL: <run_dir>/db.sock */
+    const char *run_dir;       /* holds <bridge>.mgmt, ovs-vswitchd's control socket; NULL:
                                   /var/run/openvswitch */
 };
 

@@ -75,10 +75,11 @@ static void start_db(void) {
     await_file("db.sock");
 }
 
-static void start_vswitchd(void) {
+/* `control`: how its control socket is found, by --pidfile or by --unixctl. */
+static void start_vswitchd(const char *control) {
     unlink("br-int.mgmt");
-    vswitchd_pid = spawn(
-        (char *const[]){ "ovs-vswitchd", "unix:db.sock", "--pidfile", "--disable-system", NULL });
+    vswitchd_pid = spawn((char *const[]){ "ovs-vswitchd", "unix:db.sock", (char *)control,
+                                          "--disable-system", NULL });
 }
 
 /* --- taps --- */
@@ -134,11 +135,9 @@ static void setup(void) {
     RUN("ovsdb-tool", "create", "conf.db", "/usr/share/openvswitch/vswitch.ovsschema");
     start_db();
     RUN("ovs-vsctl", "--db=unix:db.sock", "--no-wait", "init");
-    start_vswitchd();
+    start_vswitchd("--pidfile");
     for (int i = 0; i < TAP_COUNT; i++) taps[i] = open_tap((char[]){ 't', (char)('0' + i), 0 });
-    char db[80];
-    snprintf(db, sizeof(db), "%s/db.sock", dir);
-    struct switch_config config = { "br-int", "netdev", db, dir };
+    struct switch_config config = { "br-int", "netdev", NULL, dir };
     door = switch_new(&config);
     forwarding = forwarding_new(door);
     struct err err = ERR_INIT;
@@ -733,6 +732,36 @@ START_TEST(test_vxlan) {
 }
 END_TEST
 
+static void *hammer(void *arg) {
+    for (int i = 0; i < 40; i++) {
+        AUTO_FREE struct switch_port_number *numbers = NULL;
+        AUTO_FREE struct switch_port *ports = NULL;
+        size_t number_count = 0, port_count = 0;
+        struct forwarding_result r;
+        uint64_t generation = 0;
+        if (switch_port_numbers(door, &numbers, &number_count, TIMEOUT_MS, NULL) ||
+            switch_list_ports(door, &ports, &port_count, TIMEOUT_MS, NULL) ||
+            switch_check(door, &generation, TIMEOUT_MS, NULL) ||
+            forwarding_apply(forwarding, links, 2, &r, TIMEOUT_MS, NULL) || port_count < 4 ||
+            r.added + r.changed + r.deleted > 0)
+            return arg;
+    }
+    return NULL;
+}
+
+START_TEST(test_threads) {
+    begin();
+    pthread_t threads[4];
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer, threads), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        void *failed = NULL;
+        pthread_join(threads[i], &failed);
+        ck_assert_ptr_null(failed);
+    }
+}
+END_TEST
+
 #define WIDE 3000
 
 /* A link with very many vNICs elsewhere: many parts of a multipart answer, one wide flood. */
@@ -782,7 +811,9 @@ START_TEST(test_restart) {
     ck_assert_int_eq(forwarding_apply(forwarding, links, 2, &r, 500, &err), -1);
     ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
     ck_assert_int_ne(err.remedy[0], 0);
-    start_vswitchd();
+    char control[96];
+    snprintf(control, sizeof(control), "--unixctl=%s/ovs-vswitchd.ctl", dir);
+    start_vswitchd(control);
     for (int i = 0; i < 100 && switch_check(door, &after, 1000, &err) != 0; i++) usleep(50000);
     ck_assert_uint_gt(after, generation);
     r = apply_all();
@@ -828,6 +859,7 @@ int main(void) {
     tcase_add_test(tc, test_one_link);
     tcase_add_test(tc, test_packet_out_and_counters);
     tcase_add_test(tc, test_vxlan);
+    tcase_add_test(tc, test_threads);
     tcase_add_test(tc, test_wide_link);
     tcase_add_test(tc, test_restart);
     suite_add_tcase(suite, tc);
