@@ -4,6 +4,7 @@
 #include "certificate.h"
 #include "enrollment.h"
 #include "info.h"
+#include "operator_credential.h"
 #include "project.h"
 #include "registry.h"
 #include "slice.h"
@@ -26,6 +27,7 @@ static const struct route rows[] = {
     { "POST", "/v1/enroll", enrollment_enroll, ANYONE, S("EnrollRequest"), S("Certificate"), BODY, false },
     { "POST", "/v1/renew", certificate_renew, RENEWERS, S("RenewRequest"), S("Certificate"), BODY, false },
     { "POST", "/v1/enrollments", enrollment_post, OPERATOR, S("NewEnrollment"), S("Enrollment"), BODY, false },
+    { "GET", "/v1/credential", operator_credential, OPERATOR, NULL, S("Credential"), BODY, false },
     { "GET", "/v1/revocations", revocation_list, EVERYBODY, NULL, S("Revocations"), BODY, false },
     { "POST", "/v1/revocations", revocation_post, OPERATOR, S("NewRevocation"), S("Revoked"), BODY, false },
 

@@ -1,6 +1,6 @@
 #include "slice_call.h"
 
-#include "answer.h"
+#include "operator_credential.h"
 #include "user_db.h"
 #include "common/clock.h"
 #include "common/credential.h"
@@ -40,16 +40,6 @@ static void fill(const struct credential_call *k, int64_t now_ms, struct credent
     ret->keys = json_ref(k->user.ssh_keys);
 }
 
-static int answer(const struct credential *c, char *text, struct http_reply *reply) {
-    json *j = json_object();
-    json_set_str(j, "credential", text);
-    json_set_str(j, "owner", c->owner);
-    json_set_str(j, "target", c->target);
-    json_set_str(j, "role", c->role);
-    reply->body = answer_set_time(j, "expires", c->expires_ms);
-    return 0;
-}
-
 static int sign(const struct credential_call *k, struct http_reply *reply, struct err *err) {
     const struct slice *s = &k->call.slice;
     const struct authority *a = &k->call.house->authority;
@@ -61,9 +51,9 @@ static int sign(const struct credential_call *k, struct http_reply *reply, struc
     struct credential c = { .serial = "" };
     fill(k, now_ms, &c);
     AUTO_FREE char *text = credential_sign(&c, a->ca_key_pem, a->ca_cert_pem, err);
-    int rc = text ? answer(&c, text, reply) : -1;
+    if (text) credential_answer(&c, text, reply);
     credential_done(&c);
-    return rc;
+    return text ? 0 : -1;
 }
 
 int slice_credential(void *ctx, const struct http_request *req, struct http_reply *reply,
