@@ -144,7 +144,10 @@ static int check_signer(const json *j, const struct credential *c, const char *s
                        signer_urn);
     if (!named || strcmp(named, signer_urn) != 0) return malformed(err, "authority");
     if (!urn_is(c->owner, "user", signer.authority)) return malformed(err, "owner");
-    if (!urn_is(c->target, "slice", NULL) || urn_parse(c->target, &target, err))
+    const char *kind = strcmp(c->role, "operator") == 0 && urn_is(c->target, "authority", NULL)
+                           ? "authority" /* an operator's holds everywhere, and names no slice */
+                           : "slice";
+    if (!urn_is(c->target, kind, NULL) || urn_parse(c->target, &target, err))
         return malformed(err, "target");
     top_authority(target.authority);
     return strcmp(target.authority, signer.authority) ? malformed(err, "target") : 0;
