@@ -131,7 +131,8 @@ START_TEST(damaged_certificates) {
     size_t n = strlen(cert);
     for (size_t i = 0; i < n; i++) {
         char *bad AUTO_FREE = xstrdup(cert);
-        bad[i] = bad[i] == 'A' ? 'B' : 'A';
+        /* in the digit's top bit: the lowest bits of the last digit mean nothing */
+        bad[i] = (bad[i] >= 'A' && bad[i] <= 'Z') || (bad[i] >= 'a' && bad[i] <= 'f') ? 'g' : 'A';
         if (strchr("\n=-", cert[i]) || i < 28 || i > n - 28) continue; /* armour */
         ck_assert_msg(pki_cert_verify(bad, ca, PKI_USE_CLIENT, &err) == -1, "byte %zu", i);
     }
