@@ -114,7 +114,8 @@ int main(int argc, char **argv) {
     if (token) service_share_state();
     int status = service_begin(&service, argc, argv);
     if (status >= 0) return status;
-    if (schema_load(&err) != 0 || check_owner(config.base.state_dir, &err) != 0 ||
+    static const char *const documents[] = { "common", "clearinghouse", NULL };
+    if (schema_load_only(documents, &err) != 0 || check_owner(config.base.state_dir, &err) != 0 ||
         house_open(&house, &config, &err) != 0)
         return fail(&err);
     malloc_trim(0); /* reading the documents left much behind */

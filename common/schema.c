@@ -148,9 +148,17 @@ static int compare_named(const void *a, const void *b) {
     return strcmp(((const struct named_schema *)a)->name, ((const struct named_schema *)b)->name);
 }
 
-static int load_documents(struct err *err) {
+/* names NULL: every document is wanted. */
+static bool wanted(const char *const *names, const char *name) {
+    if (!names) return true;
+    while (*names && strcmp(*names, name) != 0) names++;
+    return *names != NULL;
+}
+
+static int load_documents(const char *const *names, struct err *err) {
     for (size_t i = 0; i < schema_source_count; i++) {
         const struct schema_source *source = &schema_sources[i];
+        if (!wanted(names, source->name)) continue;
         char file[128];
         snprintf(file, sizeof file, "%s.yaml", source->name);
         json *value = yaml_parse(file, source->text, source->length, NULL, err);
@@ -163,10 +171,12 @@ static int load_documents(struct err *err) {
     return 0;
 }
 
-int schema_load(struct err *err) {
+int schema_load(struct err *err) { return schema_load_only(NULL, err); }
+
+int schema_load_only(const char *const *names, struct err *err) {
     if (embedded) return 0;
     embedded = schema_set_new();
-    if (load_documents(err) == 0) return 0;
+    if (load_documents(names, err) == 0) return 0;
     schema_unload();
     err->code = ERR_INTERNAL;
     return -1;
