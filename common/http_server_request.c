@@ -141,9 +141,9 @@ static enum MHD_Result take_body(struct http_request_state *r, const char *data,
 }
 
 static enum MHD_Result answer(struct http_request_state *r) {
-    struct err err = ERR_INIT;
     struct http_reply reply;
     if (r->oversize) {
+        struct err err;
         err_set(&err, ERR_TOO_LARGE, "the body is larger than the %zu bytes that this route takes",
                 r->body_max);
         return refuse(r, &err);

@@ -195,6 +195,16 @@ static int find_and_run(const struct route_table *t, struct http_request *req,
     return err_set(err, ERR_METHOD, "%s does not know %s", req->path, req->method);
 }
 
+static void log_failure(const struct http_request *req, const struct err *err) {
+    const char *code = err_name(err->code);
+    if (err->code == ERR_INTERNAL) /* our bug; the rest is the world's doing */
+        log_warn("request failed", "method=%s path=%s code=%s detail=\"%s\"", req->method,
+                 req->path, code, err->msg);
+    else if (err_http_status(err->code) >= 500)
+        log_info("request failed", "method=%s path=%s code=%s detail=\"%s\"", req->method,
+                 req->path, code, err->msg);
+}
+
 void route_dispatch(const struct route_table *t, struct http_request *req,
                     struct http_reply *reply) {
     struct err err;
@@ -203,9 +213,7 @@ void route_dispatch(const struct route_table *t, struct http_request *req,
     *reply = (struct http_reply)HTTP_REPLY_INIT;
     if (find_and_run(t, req, reply, &err) == 0) return;
     if (err.code == ERR_NONE) err_set(&err, ERR_INTERNAL, "a handler failed without saying why");
-    if (err_http_status(err.code) >= 500)
-        log_warn("request failed", "method=%s path=%s code=%s detail=\"%s\"", req->method,
-                 req->path, err_name(err.code), err.msg);
+    log_failure(req, &err);
     route_problem(reply, &err);
 }
 
