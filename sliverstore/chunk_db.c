@@ -76,7 +76,7 @@ int chunk_db_used_bytes(struct db_conn *c, const char *urn, int64_t *ret, struct
 int chunk_db_check_quota(const char *urn, int64_t used_bytes, int64_t quota_bytes,
                          struct err *err) {
     if (used_bytes <= quota_bytes) return 0;
-    err_set(err, ERR_NO_SPACE, "%s would store more than the quota of %" PRId64 " MiB", urn,
+    err_set(err, ERR_TOO_LARGE, "%s would store more than the quota of %" PRId64 " MiB", urn,
             quota_bytes >> 20);
     return err_remedy(err, "delete images that you do not need, or ask an operator for more");
 }
