@@ -15,7 +15,8 @@ int answer_with(struct http_reply *reply, unsigned status, json *body, int64_t v
 /* If-Match, when the request has one, must name this version ("*" names any). ERR_PRECONDITION. */
 int answer_check_match(const struct http_request *req, int64_t version, struct err *err);
 
-/* A page of a list: ?limit= (1 to 1000, default 100) and ?cursor=, the key after which it begins. */
+/* A page of a list: ?limit= (1 to 1000, default 100) and ?cursor=, the key after which it begins.
+ */
 #define PAGE_LIMIT_MAX 1000
 struct page {
     int64_t limit;

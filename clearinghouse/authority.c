@@ -163,7 +163,8 @@ int authority_open(struct authority *a, const char *state_dir, const char *name,
     memset(a, 0, sizeof *a);
     if (!authority_name_valid(name)) {
         err_set(err, ERR_INVALID, "\"%s\" can not name an authority", name);
-        return err_remedy(err, "Set [authority] name to the testbed's domain name, as example.org.");
+        return err_remedy(err,
+                          "Set [authority] name to the testbed's domain name, as example.org.");
     }
     snprintf(a->name, sizeof a->name, "%s", name);
     urn_text(a->urn, name, "authority", "ca");

@@ -17,8 +17,8 @@
 #define AUTHORITY_HOSTS_MAX 8
 
 struct authority {
-    char name[128];           /* "example.org" */
-    char urn[URN_MAX_BYTES];  /* urn:publicid:IDN+example.org+authority+ca */
+    char name[128];                  /* "example.org" */
+    char urn[URN_MAX_BYTES];         /* urn:publicid:IDN+example.org+authority+ca */
     char service_urn[URN_MAX_BYTES]; /* urn:publicid:IDN+example.org+sa+clearinghouse */
     char *ca_key_pem, *ca_cert_pem;
     char *key_pem, *cert_pem; /* of our server */

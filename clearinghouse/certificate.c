@@ -67,8 +67,8 @@ int certificate_renew(void *ctx, const struct http_request *req, struct http_rep
         hosts = r.hosts;
     }
     r.hosts = hosts;
-    AUTO_FREE char *pem = certificate_issue(h, json_get_str(req->body, "csr"), req->peer->urn,
-                                            hosts, &r.facts, err);
+    AUTO_FREE char *pem =
+        certificate_issue(h, json_get_str(req->body, "csr"), req->peer->urn, hosts, &r.facts, err);
     if (!pem || db_write(h->db, store, &r, err) != 0) return -1;
     log_info("certificate renewed", "urn=%s serial=%s", r.facts.urn, r.facts.serial);
     reply->body = certificate_answer(h, pem, &r.facts);

@@ -8,8 +8,9 @@ static const char SQL_REVOKE_SERIAL[] =
     "UPDATE certificates SET revoked_ms = ? WHERE serial = ? AND revoked_ms IS NULL";
 static const char SQL_REVOKE_URN[] =
     "UPDATE certificates SET revoked_ms = ? WHERE urn = ? AND revoked_ms IS NULL";
-static const char SQL_REVOKED[] = "SELECT serial AS word FROM certificates"
-                                  " WHERE revoked_ms IS NOT NULL AND expires_ms > ? ORDER BY serial";
+static const char SQL_REVOKED[] =
+    "SELECT serial AS word FROM certificates"
+    " WHERE revoked_ms IS NOT NULL AND expires_ms > ? ORDER BY serial";
 static const char SQL_DISABLED[] = "SELECT urn AS word FROM users WHERE disabled = 1 ORDER BY urn";
 static const char SQL_PURGE[] = "DELETE FROM certificates WHERE expires_ms < ?";
 
@@ -39,8 +40,8 @@ int certificate_db_revoke_serial(struct db_conn *c, const char *serial, int64_t 
     return db_exec(c, ret_changes, err, SQL_REVOKE_SERIAL, "is", now_ms, serial);
 }
 
-int certificate_db_revoke_urn(struct db_conn *c, const char *urn, int64_t now_ms,
-                              int *ret_changes, struct err *err) {
+int certificate_db_revoke_urn(struct db_conn *c, const char *urn, int64_t now_ms, int *ret_changes,
+                              struct err *err) {
     return db_exec(c, ret_changes, err, SQL_REVOKE_URN, "is", now_ms, urn);
 }
 

@@ -18,8 +18,8 @@ int64_t certificate_db_count(struct db_conn *c, const char *urn, struct err *err
 /* Revoke one, or all of a URN, that are not yet. ret_changes: how many. */
 int certificate_db_revoke_serial(struct db_conn *c, const char *serial, int64_t now_ms,
                                  int *ret_changes, struct err *err);
-int certificate_db_revoke_urn(struct db_conn *c, const char *urn, int64_t now_ms,
-                              int *ret_changes, struct err *err);
+int certificate_db_revoke_urn(struct db_conn *c, const char *urn, int64_t now_ms, int *ret_changes,
+                              struct err *err);
 /* [serial] of those revoked that would still be valid, and [urn] of disabled users. */
 json *certificate_db_revoked(struct db_conn *c, int64_t now_ms, struct err *err);
 json *certificate_db_disabled(struct db_conn *c, struct err *err);

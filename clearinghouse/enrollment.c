@@ -109,7 +109,8 @@ static int count_wrong(struct db_conn *c, void *arg, struct err *err) {
 
 static int refuse_secret(struct err *err) {
     err_set(err, ERR_FORBIDDEN, "the secret is not that of a usable token");
-    return err_remedy(err, "Use the token exactly as it was given, or ask an operator for another.");
+    return err_remedy(err,
+                      "Use the token exactly as it was given, or ask an operator for another.");
 }
 
 /* The right secret of a token that is not void? */

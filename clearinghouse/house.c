@@ -4,14 +4,14 @@
 #include "slice.h"
 #include "common/mem.h"
 
-
-
 extern const struct db_migration clearinghouse_migrations[];
 extern const size_t clearinghouse_migration_count;
 
 #define INT(section_, key_, field, min_, max_, otherwise_, unit_, help_) \
-    { section_, key_, CONFIG_INT, offsetof(struct house_config, field), min_, max_, otherwise_, \
-      unit_, help_ }
+    { \
+        section_, key_, CONFIG_INT, offsetof(struct house_config, field), min_, max_, otherwise_, \
+            unit_, help_ \
+    }
 
 const struct config_row house_config_rows[] = {
     SERVICE_CONFIG_ROWS(struct house_config, "clearinghouse", "8401"),

@@ -30,8 +30,8 @@ struct house {
     const struct house_config *config;
     struct authority authority;
     struct db *db;
-    struct standing standing; /* who is whom, in memory */
-    struct throttle throttle; /* of wrong secrets */
+    struct standing standing;       /* who is whom, in memory */
+    struct throttle throttle;       /* of wrong secrets */
     _Atomic int64_t next_expiry_ms; /* wall clock; no slice expires before; see slice_settle() */
 };
 

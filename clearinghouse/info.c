@@ -4,8 +4,7 @@
 #include "house.h"
 #include "common/clock.h"
 
-int info_get(void *ctx, const struct http_request *req, struct http_reply *reply,
-             struct err *err) {
+int info_get(void *ctx, const struct http_request *req, struct http_reply *reply, struct err *err) {
     (void)req, (void)err;
     const struct house *h = ctx;
     json *j = json_object();

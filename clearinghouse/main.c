@@ -105,8 +105,10 @@ static bool take_option(int *argc, char **argv, const char *option) {
 
 int main(int argc, char **argv) {
     struct house_config config = { .authority = NULL };
-    struct service service = { .name = "clearinghouse", .rows = house_config_rows,
-                               .row_count = house_config_row_count, .config = &config };
+    struct service service = { .name = "clearinghouse",
+                               .rows = house_config_rows,
+                               .row_count = house_config_row_count,
+                               .config = &config };
     struct house house;
     struct err err = ERR_INIT;
     bool token = take_option(&argc, argv, "--operator-token");

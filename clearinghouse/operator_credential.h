@@ -1,6 +1,6 @@
 /*
- * GET /v1/credential: what makes an operator an operator at the aggregates, which know no users. Its
- * target is the authority itself; its privileges hold for every slice.
+ * GET /v1/credential: what makes an operator an operator at the aggregates, which know no users.
+ * Its target is the authority itself; its privileges hold for every slice.
  */
 #ifndef JOGAK_CLEARINGHOUSE_OPERATOR_CREDENTIAL_H
 #define JOGAK_CLEARINGHOUSE_OPERATOR_CREDENTIAL_H

@@ -15,10 +15,10 @@ LOG_MODULE("ch.operator");
 
 struct ensuring {
     char urn[URN_MAX_BYTES];
-    bool forced;     /* a new token in any case */
+    bool forced; /* a new token in any case */
     bool file_there;
-    bool needed;     /* out: the row was stored, write the file */
-    bool leftover;   /* out: the file is of no use any more */
+    bool needed;   /* out: the row was stored, write the file */
+    bool leftover; /* out: the file is of no use any more */
     struct enrollment row;
 };
 

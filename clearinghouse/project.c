@@ -142,7 +142,7 @@ int project_patch(void *ctx, const struct http_request *req, struct http_reply *
     return answer_change(ctx, &call, patch, 200, "project changed", reply, err);
 }
 
-static int delete(struct db_conn *c, void *arg, struct err *err) {
+static int delete (struct db_conn *c, void *arg, struct err *err) {
     struct project_call *call = arg;
     if (open_for(c, call, ACCESS_LEAD, err) != 0) return -1;
     return project_db_delete(c, call->project.name, err);

@@ -136,7 +136,7 @@ int registry_get(void *ctx, const struct http_request *req, struct http_reply *r
     return answer_with(reply, 200, registered_json(&l.row), l.row.version);
 }
 
-static int delete(struct db_conn *c, void *arg, struct err *err) {
+static int delete (struct db_conn *c, void *arg, struct err *err) {
     struct lookup *l = arg;
     if (get(c, l, err) != 0 || answer_check_match(l->req, l->row.version, err) != 0) return -1;
     return registry_db_delete(c, l->urn, err);

@@ -27,7 +27,6 @@ int registry_db_put(struct db_conn *c, const struct registered *r, struct err *e
 int registry_db_delete(struct db_conn *c, const char *urn, struct err *err);
 /* Services after this URN; type may be NULL. fn returns false to stop. */
 int registry_db_list(struct db_conn *c, const char *type, const char *after, int64_t limit,
-                     bool (*fn)(void *ctx, const struct registered *r), void *ctx,
-                     struct err *err);
+                     bool (*fn)(void *ctx, const struct registered *r), void *ctx, struct err *err);
 
 #endif

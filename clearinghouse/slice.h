@@ -21,8 +21,7 @@ int slice_post(void *ctx, const struct http_request *req, struct http_reply *rep
                struct err *err);
 int slice_list(void *ctx, const struct http_request *req, struct http_reply *reply,
                struct err *err);
-int slice_get(void *ctx, const struct http_request *req, struct http_reply *reply,
-              struct err *err);
+int slice_get(void *ctx, const struct http_request *req, struct http_reply *reply, struct err *err);
 int slice_patch(void *ctx, const struct http_request *req, struct http_reply *reply,
                 struct err *err);
 int slice_renew(void *ctx, const struct http_request *req, struct http_reply *reply,

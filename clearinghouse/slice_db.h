@@ -28,7 +28,8 @@ int slice_db_insert(struct db_conn *c, struct slice *s, struct err *err);
 /* Stores description, state and expiry under the next version (s->version grows). */
 int slice_db_update(struct db_conn *c, struct slice *s, struct err *err);
 /* Slices with an id above `after`, at most limit. user: only those that this user may see; project,
- * state: only such; each may be NULL. fn gets each and returns 1 to go on, 0 to stop, -1 with err. */
+ * state: only such; each may be NULL. fn gets each and returns 1 to go on, 0 to stop, -1 with err.
+ */
 struct slice_filter {
     const char *user, *project, *state;
     int64_t after, limit;

@@ -23,7 +23,7 @@
 
 enum slice_state { SLICE_ACTIVE, SLICE_EXPIRED, SLICE_SHUTDOWN };
 
-const char *slice_state_name(enum slice_state s); /* as stored and on the wire */
+const char *slice_state_name(enum slice_state s);    /* as stored and on the wire */
 enum slice_state slice_state_from(const char *name); /* asserts that it is one */
 /* May a slice go from one to the other? */
 bool slice_state_allowed(enum slice_state from, enum slice_state to);

@@ -12,11 +12,11 @@
 
 struct standing_user;
 struct standing {
-    pthread_rwlock_t lock;     /* of the tables */
-    pthread_mutex_t refresh;   /* read from the database and put, as one step */
+    pthread_rwlock_t lock;        /* of the tables */
+    pthread_mutex_t refresh;      /* read from the database and put, as one step */
     struct standing_user **users; /* hash table by name */
     size_t user_buckets, user_count;
-    char (*revoked)[64];       /* serials, sorted */
+    char (*revoked)[64]; /* serials, sorted */
     size_t revoked_count;
 };
 

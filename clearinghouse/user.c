@@ -141,7 +141,7 @@ int user_patch(void *ctx, const struct http_request *req, struct http_reply *rep
 }
 
 /* A later user of the same name must not inherit keys: certificates and tokens go as well. */
-static int delete(struct db_conn *c, void *arg, struct err *err) {
+static int delete (struct db_conn *c, void *arg, struct err *err) {
     struct user_call *call = arg;
     struct user *u = &call->user;
     if (user_db_get(c, call->name, u, err) != 0 ||

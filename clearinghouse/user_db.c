@@ -4,10 +4,8 @@
 
 #define COLUMNS "name, urn, email, role, ssh_keys, disabled, created_ms, version"
 static const char SQL_GET[] = "SELECT " COLUMNS " FROM users WHERE name = ?";
-static const char SQL_LIST[] =
-    "SELECT " COLUMNS " FROM users WHERE name > ? ORDER BY name LIMIT ?";
-static const char SQL_INSERT[] =
-    "INSERT INTO users (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+static const char SQL_LIST[] = "SELECT " COLUMNS " FROM users WHERE name > ? ORDER BY name LIMIT ?";
+static const char SQL_INSERT[] = "INSERT INTO users (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_UPDATE[] =
     "UPDATE users SET email = ?, role = ?, ssh_keys = ?, disabled = ?, version = version + 1"
     " WHERE name = ?";

@@ -77,10 +77,19 @@ static void ch_setup_empty(void) {
     snprintf(ch_dir, sizeof ch_dir, "/tmp/jogak-test-ch-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(ch_dir));
     ch_config = (struct house_config){
-        .base = { .listen_address = ch_host, .listen_port = 8401, .state_dir = ch_dir,
-                  .log_levels = ch_empty, .enroll_token = ch_empty, .advertise_host = ch_host },
-        .authority = ch_authority, .slice_days = 7, .slice_days_max = 185,
-        .credential_hours = 24, .user_days = 365, .service_days = 90, .token_hours = 24,
+        .base = { .listen_address = ch_host,
+                  .listen_port = 8401,
+                  .state_dir = ch_dir,
+                  .log_levels = ch_empty,
+                  .enroll_token = ch_empty,
+                  .advertise_host = ch_host },
+        .authority = ch_authority,
+        .slice_days = 7,
+        .slice_days_max = 185,
+        .credential_hours = 24,
+        .user_days = 365,
+        .service_days = 90,
+        .token_hours = 24,
     };
     static bool loaded;
     struct err err = ERR_INIT;
@@ -116,9 +125,9 @@ static struct http_peer ch_peer(const char *who) {
     return p;
 }
 
-static const char *ch_if_match;   /* header of the next calls */
+static const char *ch_if_match;                      /* header of the next calls */
 static const char *ch_peer_serial, *ch_peer_address; /* of the next calls, NULL: some */
-static char ch_query[256];        /* "a=b&c=d" of the present call */
+static char ch_query[256];                           /* "a=b&c=d" of the present call */
 
 static const char *ch_header(const struct http_request *req, const char *name) {
     (void)req;
@@ -163,12 +172,17 @@ static struct answer ch_call(const char *who, const char *method, const char *pa
     snprintf(plain, sizeof plain, "%.*s", question ? (int)(question - path) : 511, path);
     snprintf(ch_query, sizeof ch_query, "%s", question ? question + 1 : "");
     struct http_request req = {
-        .method = method, .path = plain, .peer = &peer, .fields = &fields,
-        .raw = body, .raw_length = body ? strlen(body) : 0,
+        .method = method,
+        .path = plain,
+        .peer = &peer,
+        .fields = &fields,
+        .raw = body,
+        .raw_length = body ? strlen(body) : 0,
     };
     struct http_reply reply;
     route_dispatch(&ch_routes, &req, &reply);
-    struct answer a = { .status = reply.status ? reply.status : 200, .body = STEAL(reply.body),
+    struct answer a = { .status = reply.status ? reply.status : 200,
+                        .body = STEAL(reply.body),
                         .text = STEAL(reply.text) };
     snprintf(a.etag, sizeof a.etag, "%s", reply.etag);
     snprintf(a.location, sizeof a.location, "%s", reply.location);

@@ -38,8 +38,10 @@ static char *request(const char *secret, const char *key, const char *host) {
     if (secret) json_set_str(j, "secret", secret);
     json *hosts = json_array();
     if (host) json_add(hosts, json_string(host));
-    if (host) json_set(j, "hosts", hosts);
-    else json_put(hosts);
+    if (host)
+        json_set(j, "hosts", hosts);
+    else
+        json_put(hosts);
     return json_text(j);
 }
 
@@ -91,7 +93,8 @@ START_TEST(a_user_serves_nobody) {
     AUTO_JSON json *j = OK(NULL, "POST", "/v1/enroll", body);
     struct err err = ERR_INIT;
     ck_assert_int_ne(pki_cert_verify(json_get_str(j, "certificate"), json_get_str(j, "ca"),
-                                     PKI_USE_SERVER, &err), 0);
+                                     PKI_USE_SERVER, &err),
+                     0);
 }
 END_TEST
 

@@ -6,7 +6,8 @@
 /* --- registry --- */
 
 START_TEST(services_report_themselves) {
-    AUTO_JSON json *s = OK("am:one", "PUT", "/v1/services/self", "{\"url\":\"https://10.0.0.1:8402\"}");
+    AUTO_JSON json *s =
+        OK("am:one", "PUT", "/v1/services/self", "{\"url\":\"https://10.0.0.1:8402\"}");
     ck_assert_str_eq(json_get_str(s, "urn"), URN_OF("am", "one"));
     ck_assert_str_eq(json_get_str(s, "type"), "am");
     ck_assert(json_has(s, "seen"));
@@ -216,8 +217,8 @@ START_TEST(every_row_has_its_operation) {
                       row->method, row->pattern);
         if (!row->request) continue;
         AUTO_FREE char *ref = xasprintf("#/components/schemas/%s", strchr(row->request, '#') + 1);
-        const json *body = json_get(json_get(json_get(op, "requestBody"), "content"),
-                                    "application/json");
+        const json *body =
+            json_get(json_get(json_get(op, "requestBody"), "content"), "application/json");
         ck_assert_str_eq(json_get_str(json_get(body, "schema"), "$ref"), ref);
     }
 }

@@ -9,10 +9,13 @@
 #define DAY 86400000LL
 
 START_TEST(transitions) {
-    static const struct { enum slice_state from, to; bool allowed; } rows[] = {
-        { SLICE_ACTIVE, SLICE_EXPIRED, true },    { SLICE_ACTIVE, SLICE_SHUTDOWN, true },
-        { SLICE_SHUTDOWN, SLICE_EXPIRED, true },  { SLICE_SHUTDOWN, SLICE_ACTIVE, false },
-        { SLICE_EXPIRED, SLICE_ACTIVE, false },   { SLICE_EXPIRED, SLICE_SHUTDOWN, false },
+    static const struct {
+        enum slice_state from, to;
+        bool allowed;
+    } rows[] = {
+        { SLICE_ACTIVE, SLICE_EXPIRED, true },   { SLICE_ACTIVE, SLICE_SHUTDOWN, true },
+        { SLICE_SHUTDOWN, SLICE_EXPIRED, true }, { SLICE_SHUTDOWN, SLICE_ACTIVE, false },
+        { SLICE_EXPIRED, SLICE_ACTIVE, false },  { SLICE_EXPIRED, SLICE_SHUTDOWN, false },
         { SLICE_ACTIVE, SLICE_ACTIVE, false },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
@@ -55,7 +58,10 @@ START_TEST(first_expiry) {
 END_TEST
 
 START_TEST(renewal_only_extends) {
-    static const struct { int64_t old, new; bool allowed; } rows[] = {
+    static const struct {
+        int64_t old, new;
+        bool allowed;
+    } rows[] = {
         { NOW + DAY, NOW + 2 * DAY, true },
         { NOW + DAY, NOW + DAY, true },      /* asked twice */
         { NOW + DAY, NOW + DAY - 1, false }, /* shorter */

@@ -50,25 +50,32 @@ END_TEST
 START_TEST(bad_input) {
     ch_populate();
     static const char *const bodies[] = {
-        "{\"project\":\"demo\"}", "{\"name\":\"x\"}", "{\"project\":\"demo\",\"name\":\"\"}",
-        "{\"project\":\"demo\",\"name\":\"-x\"}", "{\"project\":\"demo\",\"name\":\"a_b\"}",
+        "{\"project\":\"demo\"}",
+        "{\"name\":\"x\"}",
+        "{\"project\":\"demo\",\"name\":\"\"}",
+        "{\"project\":\"demo\",\"name\":\"-x\"}",
+        "{\"project\":\"demo\",\"name\":\"a_b\"}",
         "{\"project\":\"demo\",\"name\":\"12345678901234567890\"}",
         "{\"project\":\"demo\",\"name\":\"x\",\"expires\":\"tomorrow, perhaps at noon\"}",
         "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":0}",
         "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":1.5}",
         "{\"project\":\"demo\",\"name\":\"x\",\"state\":\"active\"}",
-        "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":60,\"expires\":\"2099-01-01T00:00:00Z\"}",
+        "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":60,\"expires\":\"2099-01-01T00:00:"
+        "00Z\"}",
     };
-    for (size_t i = 0; i < COUNT_OF(bodies); i++) EXPECT(400, "kim", "POST", "/v1/slices", bodies[i]);
+    for (size_t i = 0; i < COUNT_OF(bodies); i++)
+        EXPECT(400, "kim", "POST", "/v1/slices", bodies[i]);
     EXPECT(422, "kim", "POST", "/v1/slices",
            "{\"project\":\"demo\",\"name\":\"x\",\"expires\":\"2001-01-01T00:00:00Z\"}");
     EXPECT(422, "kim", "POST", "/v1/slices",
            "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":15984001}");
     EXPECT(201, "kim", "POST", "/v1/slices",
            "{\"project\":\"demo\",\"name\":\"x\",\"lifetime_s\":15984000}");
-    static const char *const paths[] = { "/v1/slices/ring", "/v1/slices/demo:", "/v1/slices/:ring",
-                                         "/v1/slices/demo:ring:x", "/v1/slices/demo:a b",
-                                         "/v1/slices/00000000-0000-4000-8000-000000000000" };
+    static const char *const paths[] = {
+        "/v1/slices/ring",     "/v1/slices/demo:",
+        "/v1/slices/:ring",    "/v1/slices/demo:ring:x",
+        "/v1/slices/demo:a b", "/v1/slices/00000000-0000-4000-8000-000000000000"
+    };
     for (size_t i = 0; i < COUNT_OF(paths); i++) EXPECT(404, "kim", "GET", paths[i], NULL);
     EXPECT(400, "kim", "GET", "/v1/slices?state=lost", NULL);
     EXPECT(400, "kim", "GET", "/v1/slices?cursor=YWJj", NULL);
@@ -77,7 +84,9 @@ END_TEST
 
 START_TEST(other_peoples_slices) {
     ch_populate();
-    static const struct { const char *method, *path, *body; } calls[] = {
+    static const struct {
+        const char *method, *path, *body;
+    } calls[] = {
         { "GET", "/v1/slices/demo:ring", NULL },
         { "PATCH", "/v1/slices/demo:ring", "{\"description\":\"x\"}" },
         { "POST", "/v1/slices/demo:ring/renew", "{\"expires\":\"2099-01-01T00:00:00Z\"}" },
@@ -213,7 +222,8 @@ static void expect_credential(const char *who, const char *role, unsigned privil
     char urn[URN_MAX_BYTES];
     urn_text(urn, AUTHORITY, "user", who);
     ck_assert_msg(credential_verify(json_get_str(j, "credential"), ch.authority.ca_cert_pem, urn,
-                                    &c, &err) == 0, "%s", err.msg);
+                                    &c, &err) == 0,
+                  "%s", err.msg);
     ck_assert_str_eq(c.role, role);
     ck_assert_str_eq(c.role, json_get_str(j, "role"));
     ck_assert_str_eq(c.target, "urn:publicid:IDN+example.org:demo+slice+ring");
@@ -222,7 +232,8 @@ static void expect_credential(const char *who, const char *role, unsigned privil
     ck_assert_int_le(c.expires_ms, c.target_expires_ms);
     credential_done(&c);
     ck_assert_int_ne(credential_verify(json_get_str(j, "credential"), ch.authority.ca_cert_pem,
-                                       URN_OF("user", "mallory"), &c, &err), 0);
+                                       URN_OF("user", "mallory"), &c, &err),
+                     0);
 }
 
 START_TEST(credentials_say_the_role) {
@@ -248,6 +259,61 @@ START_TEST(credentials_end_with_the_slice) {
     AUTO_JSON json *j = OK("kim", "GET", "/v1/slices/demo:brief/credential", NULL);
     AUTO_JSON json *s = OK("kim", "GET", "/v1/slices/demo:brief", NULL);
     ck_assert_int_eq(time_of(j, "expires"), time_of(s, "expires"));
+}
+END_TEST
+
+START_TEST(operators_have_one_for_the_aggregates) {
+    ch_populate();
+    AUTO_JSON json *j = OK("operator", "GET", "/v1/credential", NULL);
+    struct credential c = { .serial = "" };
+    struct err err = ERR_INIT;
+    ck_assert_msg(credential_verify(json_get_str(j, "credential"), ch.authority.ca_cert_pem,
+                                    URN_OF("user", "operator"), &c, &err) == 0,
+                  "%s", err.msg);
+    ck_assert_str_eq(c.target, ch.authority.urn);
+    ck_assert_str_eq(c.role, "operator");
+    credential_done(&c);
+    EXPECT(403, "kim", "GET", "/v1/credential", NULL);
+    EXPECT(403, "am:one", "GET", "/v1/credential", NULL);
+}
+END_TEST
+
+/* --- many at once --- */
+
+static void *make_many(void *arg) {
+    const char *prefix = arg;
+    unsigned long made = 0;
+    for (int i = 0; i < 25; i++) { /* half of the names are those of the other threads */
+        char body[96];
+        snprintf(body, sizeof body, "{\"project\":\"demo\",\"name\":\"%s%d\"}",
+                 i % 2 ? "shared" : prefix, i);
+        struct http_peer peer = ch_peer("kim");
+        struct http_request req = { .method = "POST", .path = "/v1/slices", .peer = &peer,
+                                    .raw = body, .raw_length = strlen(body) };
+        struct http_reply reply;
+        route_dispatch(&ch_routes, &req, &reply);
+        if (reply.status == 201) made++;
+        else if (reply.status != 409) made += 1000;
+        http_reply_done(&reply);
+    }
+    return (void *)made;
+}
+
+START_TEST(many_at_once) {
+    static const char *const prefixes[] = { "a", "b", "c", "d", "e", "f" };
+    pthread_t threads[COUNT_OF(prefixes)];
+    unsigned long made = 0;
+    ch_populate();
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_create(&threads[i], NULL, make_many, (void *)(uintptr_t)prefixes[i]);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        void *one;
+        pthread_join(threads[i], &one);
+        made += (unsigned long)one;
+    }
+    ck_assert_uint_eq(made, 6 * 13 + 12);
+    AUTO_JSON json *all = OK("kim", "GET", "/v1/slices?limit=1000", NULL);
+    ck_assert_uint_eq(json_length(json_get(all, "items")), made + 1);
 }
 END_TEST
 
@@ -286,6 +352,8 @@ int main(void) {
     tcase_add_test(t, shut_down_is_kept);
     tcase_add_test(t, credentials_say_the_role);
     tcase_add_test(t, credentials_end_with_the_slice);
+    tcase_add_test(t, operators_have_one_for_the_aggregates);
+    tcase_add_test(t, many_at_once);
     tcase_add_test(t, in_pages);
     suite_add_tcase(s, t);
     return ch_run(s);

@@ -16,8 +16,11 @@ static char base_url[64];
 static void start_server(void) {
     struct err err = ERR_INIT;
     const struct http_server_options options = {
-        .address = "127.0.0.1", .port = 0, .threads = HTTP_POOL,
-        .key_pem = ch.authority.key_pem, .cert_pem = ch.authority.cert_pem,
+        .address = "127.0.0.1",
+        .port = 0,
+        .threads = HTTP_POOL,
+        .key_pem = ch.authority.key_pem,
+        .cert_pem = ch.authority.cert_pem,
         .ca_pem = ch.authority.ca_cert_pem,
     };
     server = http_server_start(&options, &ch_routes, &err);
@@ -44,7 +47,9 @@ static struct http_client *client_by_token(const char *text) {
     ck_assert_int_eq(enroll_token_parse(text, &token, &err), 0);
     ck_assert_msg(enroll(&token, key, NULL, &cert, &ca, &err) == 0, "%s", err.msg);
     const struct http_client_options options = {
-        .key_pem = key, .cert_pem = cert, .ca_pem = ca,
+        .key_pem = key,
+        .cert_pem = cert,
+        .ca_pem = ca,
         .peer_urn = URN_OF("sa", "clearinghouse"),
     };
     struct http_client *c = http_client_new(&options, &err);
@@ -83,7 +88,7 @@ static struct http_client *operator_client(void) {
     return c;
 }
 
-static struct http_client *user_client(struct http_client *operator, const char *name) {
+static struct http_client *user_client(struct http_client *operator, const char * name) {
     char body[128];
     snprintf(body, sizeof body, "{\"type\":\"user\",\"name\":\"%s\"}", name);
     AUTO_JSON json *t = must(operator, "POST", "/v1/enrollments", body);
@@ -91,7 +96,7 @@ static struct http_client *user_client(struct http_client *operator, const char 
 }
 
 START_TEST(from_the_token_to_a_credential) {
-    struct http_client *operator = operator_client();
+    struct http_client *operator= operator_client();
     json_put(must(operator, "POST", "/v1/users", "{\"name\":\"kim\"}"));
     json_put(must(operator, "POST", "/v1/projects", "{\"name\":\"demo\",\"lead\":\"kim\"}"));
     struct http_client *kim = user_client(operator, "kim");
@@ -102,7 +107,8 @@ START_TEST(from_the_token_to_a_credential) {
     struct credential c = { .serial = "" };
     struct err err = ERR_INIT;
     ck_assert_msg(credential_verify(json_get_str(j, "credential"), ch.authority.ca_cert_pem,
-                                    URN_OF("user", "kim"), &c, &err) == 0, "%s", err.msg);
+                                    URN_OF("user", "kim"), &c, &err) == 0,
+                  "%s", err.msg);
     ck_assert_str_eq(c.role, "lead");
     credential_done(&c);
     AUTO_JSON json *page = must(kim, "GET", "/v1/slices?state=active&limit=1", NULL);
@@ -134,21 +140,22 @@ START_TEST(without_a_certificate) {
 END_TEST
 
 START_TEST(if_match_over_the_wire) {
-    struct http_client *operator = operator_client();
+    struct http_client *operator= operator_client();
     AUTO_FREE char *url = xasprintf("%s/v1/users/operator", base_url);
     struct err err = ERR_INIT;
     struct http_answer first AUTO_ANSWER = { .status = 0 }, second AUTO_ANSWER = { .status = 0 };
     struct http_call get = { .method = "GET", .url = url, .timeout_ms = TIMEOUT_MS };
-    ck_assert_msg(http_call(operator, &get, &first, &err) == 0, "%s", err.msg);
+    ck_assert_msg(http_call(operator, & get, &first, &err) == 0, "%s", err.msg);
     AUTO_FREE char *match = xasprintf("If-Match: \"%s\"", first.etag);
     const char *const headers[] = { match, NULL };
     AUTO_JSON json *change = json_set_str(json_object(), "email", "op@example.org");
-    struct http_call patch = { .method = "PATCH", .url = url, .timeout_ms = TIMEOUT_MS,
-                               .body = change, .headers = headers };
-    ck_assert_msg(http_call(operator, &patch, &second, &err) == 0, "%s", err.msg);
+    struct http_call patch = {
+        .method = "PATCH", .url = url, .timeout_ms = TIMEOUT_MS, .body = change, .headers = headers
+    };
+    ck_assert_msg(http_call(operator, & patch, &second, &err) == 0, "%s", err.msg);
     ck_assert_str_ne(first.etag, second.etag);
     struct http_answer third AUTO_ANSWER = { .status = 0 };
-    ck_assert_int_eq(http_call(operator, &patch, &third, &err), -1);
+    ck_assert_int_eq(http_call(operator, & patch, &third, &err), -1);
     ck_assert_int_eq(err.code, ERR_PRECONDITION);
     http_client_free(operator);
 }

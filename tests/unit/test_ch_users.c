@@ -28,9 +28,19 @@ END_TEST
 
 START_TEST(bad_input) {
     static const char *const bodies[] = {
-        "{}", "[]", "{", "null", "{\"name\":\"\"}", "{\"name\":\"a b\"}", "{\"name\":\"-a\"}",
-        "{\"name\":\"a/b\"}", "{\"name\":\"a+b\"}", "{\"name\":7}", "{\"name\":\"x\",\"y\":1}",
-        "{\"name\":\"x\",\"role\":\"king\"}", "{\"name\":\"x\",\"email\":\"no at\"}",
+        "{}",
+        "[]",
+        "{",
+        "null",
+        "{\"name\":\"\"}",
+        "{\"name\":\"a b\"}",
+        "{\"name\":\"-a\"}",
+        "{\"name\":\"a/b\"}",
+        "{\"name\":\"a+b\"}",
+        "{\"name\":7}",
+        "{\"name\":\"x\",\"y\":1}",
+        "{\"name\":\"x\",\"role\":\"king\"}",
+        "{\"name\":\"x\",\"email\":\"no at\"}",
         "{\"name\":\"x\",\"ssh_keys\":[\"not a key\"]}",
         "{\"name\":\"x\",\"ssh_keys\":[\"ssh-rsa AAAA x\\nssh-rsa BBBB y\"]}",
         "{\"name\":\"x\",\"ssh_keys\":\"" KEY "\"}",
