@@ -24,5 +24,9 @@ char *enroll_token_text(const struct enroll_token *t); /* caller frees */
 /* Blocks (deadline 15 s). hosts as in struct pki_issue. The caller frees the outputs. */
 int enroll(const struct enroll_token *t, const char *key_pem, const char *const *hosts,
            char **ret_cert_pem, char **ret_ca_pem, struct err *err);
+/* A new certificate for the URN of the present one (POST <url>/v1/renew, shown with mutual TLS).
+ * Blocks (deadline 15 s). hosts: those the new one shall have. The caller frees the output. */
+int enroll_renew(const char *url, const char *key_pem, const char *cert_pem, const char *ca_pem,
+                 const char *const *hosts, char **ret_cert_pem, struct err *err);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "service.h"
 
+#include "clock.h"
 #include "enroll.h"
 #include "ids.h"
 #include "log.h"
@@ -64,12 +65,19 @@ static bool is_any_address(const char *address) {
     return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
 }
 
+/* The names that others reach us by; the array ends with NULL. */
+static void fill_hosts(const struct service_config *config, const char *ret[3]) {
+    bool second = !is_any_address(config->listen_address) &&
+                  strcmp(config->listen_address, config->advertise_host) != 0;
+    ret[0] = config->advertise_host;
+    ret[1] = second ? config->listen_address : NULL;
+    ret[2] = NULL;
+}
+
 static int make_with(const struct service_config *config, const struct enroll_token *token,
                      const char *key, struct err *err) {
-    const char *hosts[3] = { config->advertise_host, NULL, NULL };
-    if (!is_any_address(config->listen_address) &&
-        strcmp(config->listen_address, config->advertise_host) != 0)
-        hosts[1] = config->listen_address;
+    const char *hosts[3];
+    fill_hosts(config, hosts);
     char *cert AUTO_FREE = NULL, *ca AUTO_FREE = NULL;
     if (enroll(token, key, hosts, &cert, &ca, err)) return -1;
     if (keep(config, "ca", ca, err) || keep(config, "url", token->url, err)) return -1;
@@ -129,6 +137,37 @@ static int load_identity(const struct service_config *config, const char *type,
     return 0;
 }
 
+/* --- renewing --- */
+
+static bool is_due(const struct pki_cert *facts) {
+    int64_t life_ms = facts->not_after_ms - facts->not_before_ms;
+    return facts->not_after_ms - clock_wall_ms() < life_ms / 3;
+}
+
+int identity_renew(const struct service_config *config, struct identity *i, struct err *err) {
+    struct pki_cert facts;
+    if (pki_cert_read(i->cert_pem, &facts, err)) return -1;
+    if (!is_due(&facts)) return 0;
+    const char *hosts[3];
+    char *cert AUTO_FREE = NULL;
+    fill_hosts(config, hosts);
+    if (enroll_renew(i->clearinghouse_url, i->key_pem, i->cert_pem, i->ca_pem, hosts, &cert, err))
+        return -1;
+    if (keep(config, "crt", cert, err)) return -1;
+    free(i->cert_pem);
+    i->cert_pem = STEAL(cert);
+    log_info("certificate renewed", "urn=%s", i->urn);
+    return 1;
+}
+
+static void renew_if_due(const struct service_config *config, struct identity *i) {
+    struct err err = ERR_INIT;
+    if (identity_renew(config, i, &err) < 0)
+        log_warn("certificate not renewed", "reason=\"%s\"", err.msg);
+}
+
+/* --- opening --- */
+
 static void remove_token(const struct service_config *config) {
     if (has_token(config) && unlink(config->enroll_token))
         log_warn("token file cannot be removed", "path=%s errno=%d", config->enroll_token, errno);
@@ -145,6 +184,7 @@ int identity_open(const struct service_config *config, const char *type, struct 
     }
     if (loaded) {
         remove_token(config); /* also one that a killed start has left */
+        renew_if_due(config, ret);
         return 0;
     }
     if (why.code == ERR_NONE) {

@@ -63,6 +63,12 @@ struct identity {
 int identity_open(const struct service_config *config, const char *type, struct identity *ret,
                   struct err *err);
 void identity_done(struct identity *i);
+/* When less than a third of the certificate's life is left: gets a new one from the clearing house,
+ * keeps it and puts it into i->cert_pem; the HTTP server and clients must then be made anew.
+ * identity_open() does it at the start (and goes on with the old one when it cannot); one that runs
+ * for months calls it daily, from one thread, while nothing else reads *i. Blocks up to 15 s.
+ * 1: renewed, 0: not due, -1: error (the old one is still there). */
+int identity_renew(const struct service_config *config, struct identity *i, struct err *err);
 
 /* Files: whole or not at all (temporary file, fsync, rename, fsync of the directory). */
 int file_write(const char *path, const void *data, size_t length, unsigned mode, struct err *err);

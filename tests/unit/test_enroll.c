@@ -25,7 +25,8 @@ static struct enroll_token token;
 static struct err err;
 static char dir[64], token_path[96], last_csr[4096];
 static atomic_int enrolled;
-static const char *answer_urn; /* what the certificates given out say */
+static int64_t given_life_ms = HOUR_MS; /* of what is given out */
+static const char *answer_urn;          /* what the certificates given out say */
 
 static char *issue(const char *csr, const char *urn, unsigned uses, int64_t life_ms) {
     struct pki_issue what = { ca_key,
@@ -55,7 +56,8 @@ static int post_enroll(void *ctx, const struct http_request *req, struct http_re
     if (!secret || strcmp(secret, "sesame") != 0)
         return err_set(e, ERR_FORBIDDEN, "the secret is wrong");
     snprintf(last_csr, sizeof last_csr, "%s", json_get_str(body, "csr"));
-    char *cert AUTO_FREE = issue(last_csr, answer_urn, PKI_USE_CLIENT | PKI_USE_SERVER, HOUR_MS);
+    char *cert AUTO_FREE =
+        issue(last_csr, answer_urn, PKI_USE_CLIENT | PKI_USE_SERVER, given_life_ms);
     atomic_fetch_add(&enrolled, 1);
     reply->body = json_object();
     json_set_str(reply->body, "certificate", cert);
@@ -63,7 +65,18 @@ static int post_enroll(void *ctx, const struct http_request *req, struct http_re
     return 0;
 }
 
+static int post_renew(void *ctx, const struct http_request *req, struct http_reply *reply,
+                      struct err *e) {
+    (void)ctx;
+    json *body AUTO_JSON = json_parse(req->raw, req->raw_length, e);
+    char *cert AUTO_FREE =
+        issue(json_get_str(body, "csr"), req->peer->urn, PKI_USE_CLIENT | PKI_USE_SERVER, HOUR_MS);
+    reply->body = json_set_str(json_object(), "certificate", cert);
+    return 0;
+}
+
 static const struct route rows[] = {
+    { "POST", "/v1/renew", post_renew, ROLE_SERVICE, NULL, NULL, 0, true },
     { "GET", "/v1/ca", get_ca, ROLE_ANYONE, NULL, NULL, 0, false },
     { "POST", "/v1/enroll", post_enroll, ROLE_ANYONE, NULL, NULL, 0, true },
 };
@@ -296,6 +309,49 @@ START_TEST(identity_goes_on_with_its_key) {
 }
 END_TEST
 
+/* Ends the present certificate, so that the next start enrols anew. */
+static void forget_certificate(char path[static 128]) {
+    snprintf(path, 128, "%s/identity.crt", dir);
+    unlink(path);
+}
+
+START_TEST(identity_is_renewed) {
+    struct service_config config = config_for();
+    struct identity i;
+    struct pki_cert facts;
+    char path[128];
+    ck_assert_int_eq(identity_open(&config, "node", &i, &err), 0);
+    ck_assert_int_eq(identity_renew(&config, &i, &err), 0); /* not due */
+    identity_done(&i);
+    forget_certificate(path);
+    given_life_ms =
+        60000; /* with the minutes before its issue, less than a third is left at once */
+    config = config_for();
+    ck_assert_msg(identity_open(&config, "node", &i, &err) == 0, "%s", err.msg);
+    ck_assert_int_eq(pki_cert_read(i.cert_pem, &facts, &err), 0);
+    ck_assert_int_gt(facts.not_after_ms, clock_wall_ms() + HOUR_MS / 2); /* renewed at the start */
+    char *kept AUTO_FREE = file_read(path, 65536, NULL, &err);
+    ck_assert_str_eq(kept, i.cert_pem);
+    identity_done(&i);
+}
+END_TEST
+
+START_TEST(renewal_without_clearing_house) {
+    struct service_config config = config_for();
+    struct identity i;
+    ck_assert_int_eq(identity_open(&config, "node", &i, &err), 0);
+    char *csr AUTO_FREE = pki_csr_new(i.key_pem, NULL, &err);
+    free(i.cert_pem);
+    i.cert_pem = issue(csr, NODE, PKI_USE_CLIENT, 60000);
+    char *before AUTO_FREE = xstrdup(i.cert_pem);
+    http_server_stop(STEAL(server));
+    ck_assert_int_eq(identity_renew(&config, &i, &err), -1);
+    ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
+    ck_assert_str_eq(i.cert_pem, before);
+    identity_done(&i);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("enroll");
     TCase *tc = tcase_create("enroll");
@@ -313,6 +369,8 @@ int main(void) {
     tcase_add_test(tc, identity_without_token);
     tcase_add_test(tc, identity_token_of_another_type);
     tcase_add_test(tc, identity_goes_on_with_its_key);
+    tcase_add_test(tc, identity_is_renewed);
+    tcase_add_test(tc, renewal_without_clearing_house);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
