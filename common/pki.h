@@ -34,8 +34,10 @@ struct pki_issue {
     const char *urn;     /* put into subjectAltName as a URI */
     const char *const *hosts; /* DNS names and IP addresses, NULL-terminated; may be NULL */
     unsigned uses;       /* enum pki_use, or-ed */
-    int64_t not_after_ms;
+    int64_t not_after_ms; /* the authority's own end bounds it */
 };
+/* Errors: ERR_INVALID, ERR_UNPROCESSABLE for a key not on P-256 or an end in the past,
+ * ERR_INTEGRITY when the request's signature does not match its key. The caller frees. */
 char *pki_issue(const struct pki_issue *what, struct err *err);
 
 /* Facts of a certificate. */
@@ -47,8 +49,11 @@ struct pki_cert {
 };
 int pki_cert_read(const char *cert_pem, struct pki_cert *ret, struct err *err);
 int pki_cert_read_der(const void *der, size_t length, struct pki_cert *ret, struct err *err);
-/* Is it signed by this authority, within its dates, and good for `use`? */
+/* Is it signed by this authority itself, within its dates at the present wall time (five minutes of
+ * grace before not_before), good for `use`, and does it name exactly one URN? An authority's own
+ * certificate is refused. Errors: ERR_INVALID for what is no certificate, ERR_UNAUTHENTICATED. */
 int pki_cert_verify(const char *cert_pem, const char *ca_pem, enum pki_use use, struct err *err);
+/* Errors: ERR_INTEGRITY when they do not belong together. */
 int pki_key_matches(const char *key_pem, const char *cert_pem, struct err *err);
 
 /* A signed document (CMS, attached content, DER in base64url): content is JSON text. */
