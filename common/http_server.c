@@ -42,6 +42,7 @@ int64_t http_server_now_ms(void) {
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+__attribute__((format(printf, 2, 0)))
 static void log_library(void *cls, const char *fmt, va_list ap) {
     (void)cls;
     char text[256];
