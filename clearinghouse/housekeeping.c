@@ -51,8 +51,9 @@ static void *run(void *arg) {
     bool failed = false;
     while (wait_a_second(k)) {
         struct err err = ERR_INIT;
-        bool fails = slice_settle(k->house, &err) != 0;
-        if (fails && !failed) log_error("slices do not expire", "detail=\"%s\"", err.msg);
+        bool fails = slice_settle(k->house, &err) != 0 ||
+                     standing_retry(&k->house->standing, k->house->db, &err) != 0;
+        if (fails && !failed) log_error("the database fails", "detail=\"%s\"", err.msg);
         failed = fails;
         if (clock_monotonic_ms() < next_ms) continue;
         next_ms = clock_monotonic_ms() + HOUR_MS;

@@ -111,11 +111,12 @@ static int read_revoked(struct db_conn *c, void *arg, struct err *err) {
 int standing_refresh_user(struct standing *s, struct db *db, const char *name, struct err *err) {
     WITH_LOCK(&s->refresh);
     struct reading r = { .s = s, .name = name };
-    if (db_read(db, read_user, &r, err) != 0) return -1;
+    int rc = db_read(db, read_user, &r, err);
     pthread_rwlock_wrlock(&s->lock);
-    put(s, name, r.roles);
+    put(s, name, rc == 0 ? r.roles : 0);
     pthread_rwlock_unlock(&s->lock);
-    return 0;
+    if (rc != 0) atomic_store(&s->stale, true);
+    return rc;
 }
 
 int standing_refresh_revoked(struct standing *s, struct db *db, struct err *err) {
@@ -123,6 +124,7 @@ int standing_refresh_revoked(struct standing *s, struct db *db, struct err *err)
     struct reading r = { .s = s };
     if (db_read(db, read_revoked, &r, err) != 0) {
         free(r.serials);
+        atomic_store(&s->stale, true);
         return -1;
     }
     pthread_rwlock_wrlock(&s->lock);
@@ -131,6 +133,23 @@ int standing_refresh_revoked(struct standing *s, struct db *db, struct err *err)
     s->revoked_count = r.count;
     pthread_rwlock_unlock(&s->lock);
     return 0;
+}
+
+/* Users that are gone from the database were dropped when their own reading failed. */
+static int reread_users(struct standing *s, struct db *db, struct err *err) {
+    WITH_LOCK(&s->refresh);
+    struct reading r = { .s = s };
+    pthread_rwlock_wrlock(&s->lock);
+    int rc = db_read(db, read_users, &r, err);
+    pthread_rwlock_unlock(&s->lock);
+    return rc;
+}
+
+int standing_retry(struct standing *s, struct db *db, struct err *err) {
+    if (!atomic_exchange(&s->stale, false)) return 0;
+    if (reread_users(s, db, err) == 0 && standing_refresh_revoked(s, db, err) == 0) return 0;
+    atomic_store(&s->stale, true);
+    return -1;
 }
 
 int standing_open(struct standing *s, struct db *db, struct err *err) {

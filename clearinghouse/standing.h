@@ -1,7 +1,8 @@
 /*
  * Who is whom, in memory: the role of every user and the serials that were revoked, so that each
  * request is judged without the database. The database is the truth; standing_refresh_user() and
- * standing_refresh_revoked() read it again after each change, before the change is answered.
+ * standing_refresh_revoked() read it again after each change, before the change is answered. When
+ * that reading fails, the user counts as unknown until standing_retry() succeeds.
  */
 #ifndef JOGAK_CLEARINGHOUSE_STANDING_H
 #define JOGAK_CLEARINGHOUSE_STANDING_H
@@ -9,6 +10,7 @@
 #include "common/db.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct standing_user;
 struct standing {
@@ -18,6 +20,7 @@ struct standing {
     size_t user_buckets, user_count;
     char (*revoked)[64]; /* serials, sorted */
     size_t revoked_count;
+    atomic_bool stale; /* a reading failed */
 };
 
 /* Reads all users and all revoked serials. */
@@ -26,6 +29,9 @@ void standing_close(struct standing *s);
 /* Read one user, or the revoked serials, again. Block on the database. */
 int standing_refresh_user(struct standing *s, struct db *db, const char *name, struct err *err);
 int standing_refresh_revoked(struct standing *s, struct db *db, struct err *err);
+
+/* Reads everything again if a reading failed since. Called every second. */
+int standing_retry(struct standing *s, struct db *db, struct err *err);
 
 /* The user's roles (ROLE_USER, ROLE_OPERATOR); 0 when unknown or disabled. Quick. */
 unsigned standing_of_user(struct standing *s, const char *name);

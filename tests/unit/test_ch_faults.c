@@ -43,6 +43,27 @@ START_TEST(fails_at_each_statement) {
 }
 END_TEST
 
+START_TEST(standing_fails_closed) {
+    struct err err = ERR_INIT;
+    ch_populate();
+    int failed = 0;
+    for (int nth = 1; nth <= 12; nth++) {
+        EXPECT(200, "operator", "PATCH", "/v1/users/kim", "{\"disabled\":false}");
+        db_fail_nth(DB_FAULT_STATEMENT, nth, DB_FAULT_IOERR);
+        struct answer a = ch_call("operator", "PATCH", "/v1/users/kim", "{\"disabled\":true}");
+        db_fail_nth(DB_FAULT_STATEMENT, 0, DB_FAULT_IOERR);
+        failed += a.status != 200;
+        answer_done(&a);
+        AUTO_JSON json *kim = OK("operator", "GET", "/v1/users/kim", NULL);
+        bool disabled = json_get_bool(kim, "disabled", false);
+        if (disabled) EXPECT(403, "kim", "GET", "/v1/slices", NULL); /* never let in */
+        ck_assert_int_eq(standing_retry(&ch.standing, ch.db, &err), 0);
+        EXPECT(disabled ? 403 : 200, "kim", "GET", "/v1/slices", NULL);
+    }
+    ck_assert_int_gt(failed, 2);
+}
+END_TEST
+
 START_TEST(expiry_is_tried_again) {
     struct err err = ERR_INIT;
     ch_populate();
@@ -80,6 +101,7 @@ int main(void) {
     tcase_set_timeout(t, 60);
     tcase_add_test(t, full_at_the_commit);
     tcase_add_test(t, fails_at_each_statement);
+    tcase_add_test(t, standing_fails_closed);
     tcase_add_test(t, expiry_is_tried_again);
     tcase_add_test(t, a_token_is_not_used_up_by_a_failure);
     suite_add_tcase(s, t);

@@ -13,11 +13,11 @@
 static struct http_server *server;
 static char base_url[64];
 
-static void start_server(void) {
+static void start_server(uint16_t port) {
     struct err err = ERR_INIT;
     const struct http_server_options options = {
         .address = "127.0.0.1",
-        .port = 0,
+        .port = port,
         .threads = HTTP_POOL,
         .key_pem = ch.authority.key_pem,
         .cert_pem = ch.authority.cert_pem,
@@ -31,7 +31,7 @@ static void start_server(void) {
 
 static void setup(void) {
     ch_setup();
-    start_server();
+    start_server(0);
 }
 
 static void teardown(void) {
@@ -88,18 +88,18 @@ static struct http_client *operator_client(void) {
     return c;
 }
 
-static struct http_client *user_client(struct http_client *operator, const char * name) {
+static struct http_client *user_client(struct http_client *op, const char *name) {
     char body[128];
     snprintf(body, sizeof body, "{\"type\":\"user\",\"name\":\"%s\"}", name);
-    AUTO_JSON json *t = must(operator, "POST", "/v1/enrollments", body);
+    AUTO_JSON json *t = must(op, "POST", "/v1/enrollments", body);
     return client_by_token(json_get_str(t, "token"));
 }
 
 START_TEST(from_the_token_to_a_credential) {
-    struct http_client *operator= operator_client();
-    json_put(must(operator, "POST", "/v1/users", "{\"name\":\"kim\"}"));
-    json_put(must(operator, "POST", "/v1/projects", "{\"name\":\"demo\",\"lead\":\"kim\"}"));
-    struct http_client *kim = user_client(operator, "kim");
+    struct http_client *op = operator_client();
+    json_put(must(op, "POST", "/v1/users", "{\"name\":\"kim\"}"));
+    json_put(must(op, "POST", "/v1/projects", "{\"name\":\"demo\",\"lead\":\"kim\"}"));
+    struct http_client *kim = user_client(op, "kim");
     json_put(must(kim, "POST", "/v1/slices", "{\"project\":\"demo\",\"name\":\"ring\"}"));
     must_fail(kim, ERR_CONFLICT, "POST", "/v1/slices", "{\"project\":\"demo\",\"name\":\"ring\"}");
     must_fail(kim, ERR_FORBIDDEN, "GET", "/v1/users", NULL);
@@ -114,15 +114,15 @@ START_TEST(from_the_token_to_a_credential) {
     AUTO_JSON json *page = must(kim, "GET", "/v1/slices?state=active&limit=1", NULL);
     ck_assert_uint_eq(json_length(json_get(page, "items")), 1);
     /* refused at once, on the connection that is already open */
-    json_put(must(operator, "PATCH", "/v1/users/kim", "{\"disabled\":true}"));
+    json_put(must(op, "PATCH", "/v1/users/kim", "{\"disabled\":true}"));
     must_fail(kim, ERR_FORBIDDEN, "GET", "/v1/slices", NULL);
-    json_put(must(operator, "PATCH", "/v1/users/kim", "{\"disabled\":false}"));
+    json_put(must(op, "PATCH", "/v1/users/kim", "{\"disabled\":false}"));
     json_put(must(kim, "GET", "/v1/slices", NULL));
     /* the certificate itself, by its serial as TLS shows it */
-    json_put(must(operator, "POST", "/v1/revocations", "{\"urn\":\"" URN_OF("user", "kim") "\"}"));
+    json_put(must(op, "POST", "/v1/revocations", "{\"urn\":\"" URN_OF("user", "kim") "\"}"));
     must_fail(kim, ERR_FORBIDDEN, "GET", "/v1/slices", NULL);
     http_client_free(kim);
-    http_client_free(operator);
+    http_client_free(op);
 }
 END_TEST
 
@@ -140,24 +140,35 @@ START_TEST(without_a_certificate) {
 END_TEST
 
 START_TEST(if_match_over_the_wire) {
-    struct http_client *operator= operator_client();
+    struct http_client *op = operator_client();
     AUTO_FREE char *url = xasprintf("%s/v1/users/operator", base_url);
     struct err err = ERR_INIT;
     struct http_answer first AUTO_ANSWER = { .status = 0 }, second AUTO_ANSWER = { .status = 0 };
     struct http_call get = { .method = "GET", .url = url, .timeout_ms = TIMEOUT_MS };
-    ck_assert_msg(http_call(operator, & get, &first, &err) == 0, "%s", err.msg);
+    ck_assert_msg(http_call(op, &get, &first, &err) == 0, "%s", err.msg);
     AUTO_FREE char *match = xasprintf("If-Match: \"%s\"", first.etag);
     const char *const headers[] = { match, NULL };
     AUTO_JSON json *change = json_set_str(json_object(), "email", "op@example.org");
     struct http_call patch = {
         .method = "PATCH", .url = url, .timeout_ms = TIMEOUT_MS, .body = change, .headers = headers
     };
-    ck_assert_msg(http_call(operator, & patch, &second, &err) == 0, "%s", err.msg);
+    ck_assert_msg(http_call(op, &patch, &second, &err) == 0, "%s", err.msg);
     ck_assert_str_ne(first.etag, second.etag);
     struct http_answer third AUTO_ANSWER = { .status = 0 };
-    ck_assert_int_eq(http_call(operator, & patch, &third, &err), -1);
+    ck_assert_int_eq(http_call(op, &patch, &third, &err), -1);
     ck_assert_int_eq(err.code, ERR_PRECONDITION);
-    http_client_free(operator);
+    http_client_free(op);
+}
+END_TEST
+
+START_TEST(serves_again_on_the_same_port) {
+    struct http_client *op = operator_client();
+    json_put(must(op, "GET", "/v1/users", NULL));
+    uint16_t port = http_server_port(server);
+    http_server_stop(server); /* as for the renewal of our certificate, with a client connected */
+    start_server(port);
+    json_put(must(op, "GET", "/v1/users", NULL));
+    http_client_free(op);
 }
 END_TEST
 
@@ -184,6 +195,7 @@ int main(void) {
     tcase_add_test(t, from_the_token_to_a_credential);
     tcase_add_test(t, without_a_certificate);
     tcase_add_test(t, if_match_over_the_wire);
+    tcase_add_test(t, serves_again_on_the_same_port);
     tcase_add_test(t, housekeeping_expires_by_itself);
     suite_add_tcase(s, t);
     return ch_run(s);
