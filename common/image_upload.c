@@ -29,6 +29,13 @@ struct upload {
 
 /* --- looking at the file --- */
 
+/* The file's own time, so that the same file has the same digest at each upload. */
+static int64_t written_ms(const struct stat *st) {
+    int64_t s = st->st_mtim.tv_sec;
+    if (s < 0) return 0;
+    return s > MANIFEST_CREATED_MAX_MS / 1000 ? MANIFEST_CREATED_MAX_MS : s * 1000;
+}
+
 static int find_format(struct upload *u, struct err *err) {
     uint8_t head[65536];
     struct stat st;
@@ -40,7 +47,7 @@ static int find_format(struct upload *u, struct err *err) {
     } else {
         u->manifest.format = qcow2_is(head, (size_t)n) ? MANIFEST_QCOW2 : MANIFEST_RAW;
     }
-    u->manifest.created_ms = (int64_t)st.st_mtim.tv_sec * 1000; /* the same file, the same digest */
+    u->manifest.created_ms = written_ms(&st);
     u->manifest.virtual_size_bytes = st.st_size;
     struct qcow2_head q;
     if (u->manifest.format == MANIFEST_RAW) return 0;

@@ -138,7 +138,8 @@ static int read_head(const json *j, struct manifest *m, struct err *err) {
         return err_set(err, ERR_INVALID, "/name: must be 1 to 63 letters, digits, '.', '_' or '-'");
     snprintf(m->name, sizeof m->name, "%s", name);
     const char *created = json_get_str(j, "created");
-    if (!created || clock_parse_rfc3339(created, &m->created_ms))
+    if (!created || clock_parse_rfc3339(created, &m->created_ms) || m->created_ms < 0 ||
+        m->created_ms > MANIFEST_CREATED_MAX_MS)
         return err_set(err, ERR_INVALID, "/created: must be a time such as 2026-11-22T10:00:00Z");
     m->epoch = -1;
     if (json_has(j, "epoch") && read_size(j, "", "epoch", 0, INT64_C(1) << 53, &m->epoch, err))

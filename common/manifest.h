@@ -22,6 +22,7 @@
 #define MANIFEST_VERSION 1
 #define MANIFEST_CHUNKS_MAX 65536u /* about 16 GiB of data; zeros do not count by size */
 #define MANIFEST_PARTS_MAX 16u
+#define MANIFEST_CREATED_MAX_MS INT64_C(253402300799999) /* the end of 9999; the least is 1970 */
 #define MANIFEST_SIZE_MAX (INT64_C(1) << 44) /* 16 TiB, bytes of an image */
 
 enum manifest_kind { MANIFEST_IMAGE, MANIFEST_SNAPSHOT, MANIFEST_CHECKPOINT };

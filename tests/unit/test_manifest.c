@@ -73,6 +73,7 @@ static const struct { const char *key, *value, *expected; } broken[] = {
     { "name", "\"a\\\"b\"", "/name" },
     { "name", "\"\"", "/name" },
     { "created", "\"yesterday\"", "/created" },
+    { "created", "\"0230-11-22T10:00:00Z\"", "/created" },
     { "epoch", "-1", "/epoch" },
     { "epoch", "null", "/epoch" },
     { "size_bytes", "1", "/size_bytes" },
