@@ -42,7 +42,8 @@ enum hypervisor_event_kind {
     HYPERVISOR_CONNECTED,    /* again or for the first time: read everything anew */
     HYPERVISOR_DISCONNECTED,
     DOMAIN_EVENT_STARTED,    /* runs from its beginning */
-    DOMAIN_EVENT_RESUMED,
+    DOMAIN_EVENT_INCOMING,   /* the target of a migration that begins */
+    DOMAIN_EVENT_RESUMED,    /* also of a target, just before it is paused */
     DOMAIN_EVENT_PAUSED,     /* by a user, or a target whose migration has finished */
     DOMAIN_EVENT_PAUSED_MIGRATING, /* the source: its last round */
     DOMAIN_EVENT_STOPPED,

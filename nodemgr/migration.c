@@ -1,0 +1,539 @@
+#include "nodemgr/migration_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "nodemgr/migration_db.h"
+#include "nodemgr/netdev.h"
+#include "nodemgr/sliver_parts.h"
+#include "nodemgr/sliver_watch.h"
+#include "nodemgr/waiting.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+LOG_MODULE("nm.migration");
+
+#define PROGRESS_MS 250
+
+struct migrations {
+    struct agent *agent;
+    pthread_mutex_t lock;
+    struct migration *first;
+    struct tunnel_listener *listener;
+};
+
+/* --- phases --- */
+
+static const struct {
+    const char *name;
+    bool kept; /* on disk */
+} phases[PHASE_MAX_] = {
+    [PHASE_UNKNOWN] = { "unknown", false },   [PHASE_CHECKED] = { "checked", true },
+    [PHASE_PREPARED] = { "prepared", true },  [PHASE_COPYING] = { "copying", true },
+    [PHASE_STOPPED] = { "stopped", false },   [PHASE_PINNED] = { "pinned", false },
+    [PHASE_RELEASED] = { "released", true },  [PHASE_DRAINED] = { "drained", true },
+    [PHASE_GONE] = { "gone", false },         [PHASE_INCOMING] = { "incoming", false },
+    [PHASE_ARRIVED] = { "arrived", false },   [PHASE_ACTIVE] = { "active", true },
+    [PHASE_DELIVERED] = { "delivered", true },[PHASE_FAILED] = { "failed", true },
+    [PHASE_UNDONE] = { "undone", true },
+};
+
+const char *migration_phase_name(enum migration_phase phase) { return phases[phase].name; }
+
+static enum migration_phase phase_of(const char *name) {
+    for (unsigned i = 0; i < PHASE_MAX_; i++)
+        if (strcmp(phases[i].name, name) == 0) return (enum migration_phase)i;
+    return PHASE_UNKNOWN;
+}
+
+void migration_touch(struct migration *m) {
+    WITH_LOCK(&m->lock);
+    m->sequence++;
+    pthread_cond_broadcast(&m->changed);
+}
+
+void migration_see_phase(struct migration *m, enum migration_phase phase) {
+    WITH_LOCK(&m->lock);
+    if (m->phase == phase) return;
+    log_info("migration phase", "migration=%s role=%s sliver=%s epoch=%lld phase=%s", m->id,
+             m->source ? "source" : "target", m->spec.sliver, (long long)m->epoch,
+             phases[phase].name);
+    m->phase = phase;
+    m->sequence++;
+    pthread_cond_broadcast(&m->changed);
+}
+
+void migration_set_phase(struct migration *m, enum migration_phase phase) {
+    struct err err = ERR_INIT;
+    migration_see_phase(m, phase);
+    if (phases[phase].kept && migration_db_put(m->all->agent->db, m->id, m->source,
+                                               phases[phase].name, m->document, &err))
+        log_error("the phase of a migration is not on disk", "migration=%s cause=\"%s\"", m->id,
+                  err.msg);
+}
+
+enum migration_phase migration_phase(struct migration *m) {
+    WITH_LOCK(&m->lock);
+    return m->phase;
+}
+
+void migration_fail(struct migration *m, const struct err *why) {
+    log_warn("migration failed", "migration=%s role=%s cause=\"%s\"", m->id,
+             m->source ? "source" : "target", why->msg);
+    {
+        WITH_LOCK(&m->lock);
+        m->err = *why;
+    }
+    migration_set_phase(m, PHASE_FAILED);
+}
+
+int migration_expect(struct migration *m, const char *verb, struct err *err, ...) {
+    enum migration_phase now = migration_phase(m);
+    bool fits = false;
+    va_list ap;
+    va_start(ap, err);
+    for (int p; !fits && (p = va_arg(ap, int)) != PHASE_MAX_;) fits = p == (int)now;
+    va_end(ap);
+    if (fits) return 0;
+    WITH_LOCK(&m->lock);
+    err_set(err, ERR_CONFLICT, "%s does not fit: migration %s is %s here%s%s", verb, m->id,
+            phases[now].name, m->err.msg[0] ? ": " : "", m->err.msg);
+    return err_remedy(err, "GET /v1/migrations/%s tells how it stands.", m->id);
+}
+
+/* --- parts --- */
+
+struct agent *migration_agent(struct migration *m) { return m->all->agent; }
+
+const char **migration_taps(struct migration *m) {
+    size_t count = m->spec.vnic_count;
+    const char **out = xcalloc(1, (count + 1) * sizeof *out + count * IFNAMSIZ);
+    char *text = (char *)(out + count + 1);
+    for (size_t i = 0; i < count; i++, text += IFNAMSIZ)
+        out[i] = sliver_tap_name(m->spec.sliver, m->spec.epoch, m->spec.vnics[i].name, text);
+    return out;
+}
+
+char *migration_socket(struct migration *m, const char *name) {
+    return xasprintf("%s/%s.sock", m->directory, name);
+}
+
+/* The sockets are for root and for the user that QEMU runs as, nobody else. */
+int migration_make_directory(struct migration *m, struct err *err) {
+    struct passwd entry, *qemu = NULL;
+    char text[1024];
+    if (dir_make(m->directory, 0700, err)) return -1;
+    if (getpwnam_r("libvirt-qemu", &entry, text, sizeof text, &qemu) == 0 && qemu &&
+        chown(m->directory, qemu->pw_uid, qemu->pw_gid) < 0)
+        log_warn("the sockets' directory stays root's", "path=%s", m->directory);
+    return 0;
+}
+
+void migration_remove_directory(struct migration *m) {
+    static const char *const names[] = { "libvirt", "mig", "nbd" };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char *path AUTO_FREE = migration_socket(m, names[i]);
+        unlink(path);
+    }
+    rmdir(m->directory);
+}
+
+/* --- the list --- */
+
+static void migration_free(struct migration *m) {
+    tunnel_free(m->tunnel);
+    hypervisor_migration_close(m->connection);
+    pin_close(m->pin);
+    held_free(m->held);
+    spec_done(&m->spec);
+    json_put(m->document);
+    free(m->destination_xml);
+    free(m->directory);
+    pthread_mutex_destroy(&m->verbs);
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->changed);
+    free(m);
+}
+
+struct migration *migration_ref(struct migration *m) {
+    WITH_LOCK(&m->all->lock);
+    m->users++;
+    return m;
+}
+
+void migration_put_back(struct migration *m) {
+    if (!m) return;
+    {
+        WITH_LOCK(&m->all->lock);
+        if (--m->users > 0) return;
+    }
+    migration_free(m);
+}
+static void put_back(struct migration **m) { migration_put_back(*m); }
+#define AUTO_MIGRATION CLEANUP(put_back)
+
+static struct migration *find(struct migrations *all, const char *id) {
+    WITH_LOCK(&all->lock);
+    struct migration *m = all->first;
+    while (m && strcmp(m->id, id) != 0) m = m->next;
+    if (m) m->users++;
+    return m;
+}
+
+static void unlist(struct migration *m) {
+    {
+        WITH_LOCK(&m->all->lock);
+        struct migration **at = &m->all->first;
+        while (*at && *at != m) at = &(*at)->next;
+        if (!*at) return;
+        *at = m->next;
+        m->users--;
+    }
+}
+
+static int read_peer(struct migration *m, const json *peer, struct err *err) {
+    const char *urn = json_get_str(peer, "urn"), *host = json_get_str(peer, "host");
+    int64_t port = json_get_int(peer, "tunnel_port", 0);
+    if (!urn || !host || !urn_is(urn, "node", NULL) || strlen(host) >= sizeof m->peer_host ||
+        port < 1 || port > 65535)
+        return err_set(err, ERR_INVALID, "/peer: a node's urn, host and tunnel_port are needed");
+    snprintf(m->peer_urn, sizeof m->peer_urn, "%s", urn);
+    snprintf(m->peer_host, sizeof m->peer_host, "%s", host);
+    m->peer_port = (uint16_t)port;
+    return 0;
+}
+
+/* Takes nothing from the world yet: document and spec are those of this node. */
+static struct migration *migration_new(struct migrations *all, const char *id,
+                                       const json *document, struct err *err) {
+    const char *role = json_get_str(document, "role");
+    struct migration *m = xcalloc(1, sizeof *m);
+    m->all = all;
+    m->users = 1;
+    snprintf(m->id, sizeof m->id, "%s", id);
+    m->source = role && strcmp(role, "source") == 0;
+    m->epoch = json_get_int(document, "epoch", 0);
+    m->source_epoch = json_get_int(document, "source_epoch", 0);
+    m->directory = xasprintf("%s/migrate/%s", all->agent->config->run_dir, id);
+    m->document = json_copy(document);
+    pthread_mutex_init(&m->verbs, NULL);
+    pthread_mutex_init(&m->lock, NULL);
+    waiting_init(&m->changed);
+    if (read_peer(m, json_get(document, "peer"), err) == 0 &&
+        spec_read(json_get(document, "spec"), &m->spec, err) == 0) {
+        domain_name(m->spec.sliver, m->spec.epoch, m->name);
+        return m;
+    }
+    migration_free(m);
+    return NULL;
+}
+
+static void list(struct migration *m) {
+    WITH_LOCK(&m->all->lock);
+    m->next = m->all->first;
+    m->all->first = m;
+    m->users++;
+}
+
+/* --- answers --- */
+
+static void set_time(json *out, const char *key, int64_t at_ms) {
+    char when[CLOCK_TEXT_BYTES];
+    if (at_ms) json_set_str(out, key, clock_rfc3339(at_ms, when));
+}
+
+static json *error_json(const struct err *err) {
+    json *out = json_object();
+    json_set_str(out, "code", err_name(err->code));
+    json_set_str(out, "message", err->msg);
+    return *err->remedy ? json_set_str(out, "remedy", err->remedy) : out;
+}
+
+static int64_t frames_held(struct migration *m) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    int64_t sum = 0;
+    for (size_t i = 0; taps[i]; i++) {
+        struct netdev_gate gate;
+        struct err none = ERR_INIT; /* no tap, no frames */
+        if (netdev_gate_read(taps[i], &gate, &none) == 0) sum += gate.frames;
+    }
+    return sum;
+}
+
+static json *state_json(struct migration *m, struct err *err) {
+    json *sliver = sliver_watch_at(m->all->agent->watch, m->spec.sliver, m->spec.epoch, err);
+    json *out = json_object();
+    json_set_str(out, "migration", m->id);
+    json_set_str(out, "role", m->source ? "source" : "target");
+    json_set_int(out, "held_frames", frames_held(m));
+    json_set(out, "sliver", sliver);
+    WITH_LOCK(&m->lock);
+    json_set_int(out, "sequence", (int64_t)m->sequence);
+    json_set_str(out, "phase", phases[m->phase].name);
+    json_set_int(out, "bytes_done", m->bytes_done);
+    json_set_int(out, "bytes_total", m->bytes_total);
+    json_set(out, "rate_mbps", json_double((double)m->rate_bps * 8 / 1e6));
+    json_set_int(out, "frames", m->frames);
+    set_time(out, "paused_at", m->paused_ms);
+    set_time(out, "arrived_at", m->arrived_ms);
+    set_time(out, "resumed_at", m->resumed_ms);
+    return m->phase == PHASE_FAILED ? json_set(out, "error", error_json(&m->err)) : out;
+}
+
+static json *unknown_json(struct migrations *all, const char *id, const char *sliver,
+                          struct err *err) {
+    json *state = NULL;
+    if (sliver && (sliver_watch_refresh(all->agent->watch, err) ||
+                   !(state = sliver_watch_one(all->agent->watch, sliver, err))))
+        return NULL;
+    json *out = json_object();
+    json_set_str(out, "migration", id);
+    json_set_int(out, "sequence", 0);
+    json_set_str(out, "phase", phases[PHASE_UNKNOWN].name);
+    json_set_int(out, "bytes_done", 0);
+    json_set_int(out, "bytes_total", 0);
+    json_set(out, "rate_mbps", json_double(0));
+    json_set_int(out, "held_frames", 0);
+    return json_set(out, "sliver", state);
+}
+
+/* --- the routes' work --- */
+
+/* A source's spec is what this node was given when it made the sliver. */
+static json *own_document(struct migrations *all, const json *given, struct err *err) {
+    json *out = json_copy(given);
+    const char *role = json_get_str(given, "role");
+    if (role && strcmp(role, "target") == 0) return out;
+    json *spec = migration_db_spec(all->agent->db, json_get_str(given, "sliver"),
+                                   json_get_int(given, "source_epoch", 0), err);
+    if (spec) return json_set(out, "spec", spec);
+    json_put(out);
+    return NULL;
+}
+
+static int agrees(const struct migration *m, const json *given, struct err *err) {
+    const char *sliver = json_get_str(given, "sliver");
+    int64_t at = m->source ? m->source_epoch : m->epoch;
+    if (m->source_epoch >= m->epoch)
+        return err_set(err, ERR_UNPROCESSABLE, "the new epoch must be above the source's");
+    if (sliver && strcmp(sliver, m->spec.sliver) == 0 && m->spec.epoch == at) return 0;
+    return err_set(err, ERR_UNPROCESSABLE, "spec is not of sliver %s at epoch %lld",
+                   sliver ? sliver : "", (long long)at);
+}
+
+/* One migration of a sliver at a time at this node; a finished one does not count. */
+static int refuse_second(struct migrations *all, const struct migration *m, struct err *err) {
+    WITH_LOCK(&all->lock);
+    for (struct migration *p = all->first; p; p = p->next) {
+        enum migration_phase phase = migration_phase(p);
+        bool over = phase == PHASE_UNDONE || phase == PHASE_DRAINED || phase == PHASE_DELIVERED ||
+                    phase == PHASE_GONE;
+        if (over || strcmp(p->spec.sliver, m->spec.sliver) != 0) continue;
+        err_set(err, ERR_CONFLICT, "sliver %s is in migration %s already, which is %s",
+                m->spec.sliver, p->id, phases[phase].name);
+        return err_remedy(err, "Let that one end, or undo it.");
+    }
+    return 0;
+}
+
+json *migration_put(struct migrations *all, const char *id, const json *spec, struct err *err) {
+    struct migration *known AUTO_MIGRATION = find(all, id);
+    if (known) {
+        if (json_get_int(spec, "epoch", 0) == known->epoch) return state_json(known, err);
+        err_set(err, ERR_STALE_EPOCH, "migration %s is at epoch %lld here", id,
+                (long long)known->epoch);
+        return NULL;
+    }
+    json *document AUTO_JSON = own_document(all, spec, err);
+    struct migration *m AUTO_MIGRATION = document ? migration_new(all, id, document, err) : NULL;
+    if (!m || agrees(m, spec, err) || refuse_second(all, m, err)) return NULL;
+    if ((m->source ? source_check : target_check)(m, spec, NULL, err)) return NULL;
+    list(m);
+    migration_set_phase(m, PHASE_CHECKED);
+    return state_json(m, err);
+}
+
+static const struct {
+    const char *name;
+    migration_verb_fn *source, *target;
+} verbs[] = {
+    { "prepare", source_prepare, target_prepare },
+    { "copy", source_copy, NULL },
+    { "stop", source_stop, NULL },
+    { "confirm", source_confirm, target_confirm },
+    { "release", source_release, target_release },
+    { "activate", NULL, target_activate },
+    { "drain", source_drain, NULL },
+    { "deliver", NULL, target_deliver },
+    { "undo", source_undo, target_undo },
+};
+
+static migration_verb_fn *find_verb(const struct migration *m, const char *verb, struct err *err) {
+    for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+        migration_verb_fn *fn = m->source ? verbs[i].source : verbs[i].target;
+        if (fn && strcmp(verbs[i].name, verb) == 0) return fn;
+    }
+    err_set(err, ERR_NOT_FOUND, "a %s has no verb \"%.32s\"", m->source ? "source" : "target", verb);
+    return NULL;
+}
+
+static void merge(json *into, const json *extra) {
+    size_t at = 0;
+    const char *key;
+    json *value;
+    while (json_next(extra, &at, &key, &value)) json_set(into, key, json_ref(value));
+}
+
+static int run_verb(struct migration *m, const char *verb, const json *body, json *extra,
+                    struct err *err) {
+    migration_verb_fn *fn = find_verb(m, verb, err);
+    int64_t begin = clock_monotonic_us();
+    if (!fn) return -1;
+    if (fn == source_undo) source_cancel(m);
+    if (fn == target_undo) target_cancel(m);
+    WITH_LOCK(&m->verbs);
+    if (fn(m, body, extra, err)) return err_wrap(err, "%s", verb);
+    log_info("migration verb", "migration=%s role=%s verb=%s us=%lld", m->id,
+             m->source ? "source" : "target", verb, (long long)(clock_monotonic_us() - begin));
+    return 0;
+}
+
+json *migration_verb(struct migrations *all, const char *id, const char *verb, const json *body,
+                     struct err *err) {
+    struct migration *m AUTO_MIGRATION = find(all, id);
+    json *extra AUTO_JSON = json_object();
+    if (!m) {
+        if (strcmp(verb, "undo") == 0) return unknown_json(all, id, NULL, err); /* nothing made */
+        err_set(err, ERR_NOT_FOUND, "this node knows no migration %s", id);
+        return NULL;
+    }
+    if (json_get_int(body, "epoch", 0) != m->epoch) {
+        err_set(err, ERR_STALE_EPOCH, "migration %s is of epoch %lld, not %lld", id,
+                (long long)m->epoch, (long long)json_get_int(body, "epoch", 0));
+        return NULL;
+    }
+    if (run_verb(m, verb, body, extra, err)) return NULL;
+    json *out = state_json(m, err);
+    if (out) merge(out, extra);
+    return out;
+}
+
+json *migration_get(struct migrations *all, const char *id, const char *sliver, uint64_t seen,
+                    int64_t wait_ms, struct err *err) {
+    int64_t deadline = clock_monotonic_ms() + wait_ms;
+    struct migration *m AUTO_MIGRATION = find(all, id);
+    if (!m) return unknown_json(all, id, sliver, err);
+    for (;;) {
+        int64_t until = clock_monotonic_ms() + PROGRESS_MS;
+        {
+            WITH_LOCK(&m->lock);
+            if (until > deadline) until = deadline;
+            while (m->sequence <= seen)
+                if (!waiting_until(&m->changed, &m->lock, until)) break;
+            if (m->sequence > seen || clock_monotonic_ms() >= deadline) break;
+        }
+        if (m->source) source_progress(m);
+    }
+    return state_json(m, err);
+}
+
+int migration_forget(struct migrations *all, const char *id, struct err *err) {
+    struct migration *m AUTO_MIGRATION = find(all, id);
+    if (!m) return migration_db_delete(all->agent->db, id, err);
+    if (migration_expect(m, "DELETE", err, PHASE_CHECKED, PHASE_UNDONE, PHASE_DRAINED, PHASE_GONE,
+                         PHASE_DELIVERED, PHASE_MAX_))
+        return -1;
+    if (migration_db_delete(all->agent->db, id, err)) return -1;
+    unlist(m);
+    return 0;
+}
+
+/* --- events, tunnels, life --- */
+
+static void note_time(struct migration *m, int64_t *which, int64_t at_ms) {
+    WITH_LOCK(&m->lock);
+    *which = at_ms;
+}
+
+static void domain_event(struct migration *m, const struct hypervisor_event *e) {
+    enum migration_phase now = migration_phase(m);
+    if (m->source && e->kind == DOMAIN_EVENT_PAUSED_MIGRATING && now == PHASE_COPYING) {
+        note_time(m, &m->paused_ms, e->at_ms);
+        migration_see_phase(m, PHASE_STOPPED);
+    }
+    if (!m->source && e->kind == DOMAIN_EVENT_INCOMING && now == PHASE_PREPARED)
+        migration_see_phase(m, PHASE_INCOMING);
+    if (!m->source && e->kind == DOMAIN_EVENT_PAUSED &&
+        (now == PHASE_INCOMING || now == PHASE_PREPARED)) {
+        note_time(m, &m->arrived_ms, e->at_ms);
+        migration_see_phase(m, PHASE_ARRIVED);
+    }
+}
+
+void migrations_event(struct migrations *all, const struct hypervisor_event *event) {
+    WITH_LOCK(&all->lock);
+    for (struct migration *m = all->first; m; m = m->next)
+        if (strcmp(m->name, event->name) == 0) domain_event(m, event);
+}
+
+static int accept_tunnel(void *ctx, struct tunnel *t, const struct tunnel_hello *hello,
+                         const char *peer_urn, struct tunnel_events *ret, struct err *err) {
+    struct migration *m AUTO_MIGRATION = find(ctx, hello->migration);
+    if (!m || m->source)
+        return err_set(err, ERR_NOT_FOUND, "this node is no target of migration %s",
+                       hello->migration);
+    return target_accept(m, t, hello, peer_urn, ret, err);
+}
+
+struct migrations *migrations_new(struct agent *a) {
+    struct migrations *all = xcalloc(1, sizeof *all);
+    all->agent = a;
+    pthread_mutex_init(&all->lock, NULL);
+    return all;
+}
+
+static void restore_one(void *ctx, const char *id, const char *phase, const json *document) {
+    struct migrations *all = ctx;
+    struct err err = ERR_INIT;
+    struct domain_info info;
+    struct migration *m AUTO_MIGRATION = migration_new(all, id, document, &err);
+    if (!m) {
+        log_error("a migration on disk cannot be read", "migration=%s cause=\"%s\"", id, err.msg);
+        return;
+    }
+    m->phase = phase_of(phase);
+    if (hypervisor_state(all->agent->hypervisor, m->name, &info, &err) == 0)
+        (m->source ? source_reconcile : target_reconcile)(m, info.state);
+    list(m);
+    log_info("migration found again", "migration=%s phase=%s", id, phases[m->phase].name);
+}
+
+int migrations_start(struct migrations *all, struct err *err) {
+    const struct agent *a = all->agent;
+    struct tunnel_identity identity = { a->identity.cert_pem, a->identity.key_pem,
+                                        a->identity.ca_pem };
+    if (migration_db_each(a->db, restore_one, all, err)) return -1;
+    all->listener =
+        tunnel_listener_new(a->config->base.listen_address, (uint16_t)a->config->tunnel_port,
+                            &identity, accept_tunnel, all, err);
+    return all->listener ? 0 : err_wrap(err, "listen for migration tunnels");
+}
+
+void migrations_stop(struct migrations *all) {
+    if (!all) return;
+    tunnel_listener_free(STEAL(all->listener));
+    WITH_LOCK(&all->lock);
+    for (struct migration *m = all->first; m; m = m->next)
+        if (m->tunnel) tunnel_abort(m->tunnel);
+}
+
+/* Workers may still wait for libvirt; what they hold is left to the end of the process. */
+void migrations_free(struct migrations *all) {
+    if (!all) return;
+    while (all->first) {
+        struct migration *m = all->first;
+        all->first = m->next;
+        if (m->users == 1) migration_free(m);
+    }
+}

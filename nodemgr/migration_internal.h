@@ -1,0 +1,103 @@
+/*
+ * What the migration*.c files share; no other file includes it.
+ */
+#ifndef JOGAK_NODEMGR_MIGRATION_INTERNAL_H
+#define JOGAK_NODEMGR_MIGRATION_INTERNAL_H
+
+#include "nodemgr/migration.h"
+#include "nodemgr/held.h"
+#include "nodemgr/pin.h"
+#include "nodemgr/spec.h"
+#include "nodemgr/tunnel.h"
+
+enum migration_phase {
+    PHASE_UNKNOWN, PHASE_CHECKED, PHASE_PREPARED,
+    PHASE_COPYING, PHASE_STOPPED, PHASE_PINNED, PHASE_RELEASED, PHASE_DRAINED, PHASE_GONE,
+    PHASE_INCOMING, PHASE_ARRIVED, PHASE_ACTIVE, PHASE_DELIVERED,
+    PHASE_FAILED, PHASE_UNDONE,
+    PHASE_MAX_
+};
+
+struct migration {
+    struct migrations *all;
+    struct migration *next;
+    unsigned users; /* under all->lock; the list counts as one */
+    bool unlisted;
+
+    /* Fixed once listed. */
+    char id[UUID_TEXT_BYTES];
+    bool source;
+    int64_t epoch, source_epoch;
+    char peer_urn[URN_MAX_BYTES], peer_host[254];
+    uint16_t peer_port;
+    struct sliver_spec spec; /* of the incarnation at this node */
+    json *document;          /* MigrationSpec, with that spec */
+    char name[DOMAIN_NAME_BYTES]; /* of the domain at this node */
+    char *directory;         /* of the sockets; the same path on both nodes */
+
+    pthread_mutex_t verbs;   /* one verb at a time */
+
+    pthread_mutex_t lock;    /* what follows; never held during a call that blocks */
+    pthread_cond_t changed;
+    uint64_t sequence;
+    enum migration_phase phase;
+    struct err err;          /* of phase failed */
+    int64_t paused_ms, arrived_ms, resumed_ms; /* wall clock; 0: not yet */
+    int64_t bytes_done, bytes_total, rate_bps, frames;
+    bool cancelled;          /* undo was asked for */
+    bool call_running;       /* the libvirt migration, in its worker */
+    bool call_succeeded;     /* libvirt ended the source: it has arrived */
+
+    /* Of the verbs' holder. */
+    struct tunnel *tunnel;
+    struct hypervisor_migration *connection;
+    struct pin *pin;
+    struct held *held;
+    char *destination_xml;
+};
+
+const char *migration_phase_name(enum migration_phase phase);
+/* The one function that changes the phase; logs it, wakes waiters, and keeps it on disk when it is one
+ * of those that are. An error of the disk is logged: libvirt knows better anyway. */
+void migration_set_phase(struct migration *m, enum migration_phase phase);
+enum migration_phase migration_phase(struct migration *m);
+/* From the event thread: no disk. */
+void migration_see_phase(struct migration *m, enum migration_phase phase);
+/* Phase failed, with its cause (borrowed). */
+void migration_fail(struct migration *m, const struct err *why);
+/* Something besides the phase changed. */
+void migration_touch(struct migration *m);
+/* One more user, so that it outlives the list; end with migration_put_back(). */
+struct migration *migration_ref(struct migration *m);
+void migration_put_back(struct migration *m);
+
+/* ERR_CONFLICT unless the phase is one of these (PHASE_MAX_ ends the list). */
+int migration_expect(struct migration *m, const char *verb, struct err *err, ...);
+
+struct agent *migration_agent(struct migration *m);
+/* Names of the taps, NULL-terminated; the caller frees the array and, with it, the names. */
+const char **migration_taps(struct migration *m);
+char *migration_socket(struct migration *m, const char *name); /* the caller's */
+int migration_make_directory(struct migration *m, struct err *err);
+void migration_remove_directory(struct migration *m);
+
+/* A verb: holds m->verbs. `extra` is the answer's own members. */
+typedef int migration_verb_fn(struct migration *m, const json *body, json *extra, struct err *err);
+migration_verb_fn source_check, source_prepare, source_copy, source_stop, source_confirm,
+    source_release, source_drain, source_undo;
+migration_verb_fn target_check, target_prepare, target_confirm, target_release, target_activate,
+    target_deliver, target_undo;
+
+/* Before undo takes m->verbs: makes what holds it give up. */
+void source_cancel(struct migration *m);
+void target_cancel(struct migration *m);
+/* After a restart: finds the phase from what libvirt has. */
+void source_reconcile(struct migration *m, enum domain_state state);
+void target_reconcile(struct migration *m, enum domain_state state);
+/* A tunnel for it came. */
+int target_accept(struct migration *m, struct tunnel *t, const struct tunnel_hello *hello,
+                  const char *peer_urn, struct tunnel_events *ret, struct err *err);
+/* Reads libvirt's progress into m. */
+void source_progress(struct migration *m);
+
+#endif

@@ -1,0 +1,371 @@
+#include "nodemgr/migration_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "nodemgr/fence.h"
+#include "nodemgr/netdev.h"
+#include "nodemgr/sliver_db.h"
+#include "nodemgr/sliver_parts.h"
+#include "nodemgr/sliver_watch.h"
+#include "nodemgr/waiting.h"
+
+#include <stdio.h>
+
+LOG_MODULE("nm.source");
+
+#define CONNECT_MS 5000
+#define KILL_MS 2000
+#define DRAIN_MS 5000
+#define CLOSE_MS 500
+#define UNDO_WAIT_MS 800 /* for libvirt's call to give up; a cancel is answered within a second */
+
+int source_check(struct migration *m, const json *body, json *extra, struct err *err) {
+    struct agent *a = migration_agent(m);
+    struct domain_info info;
+    (void)body;
+    (void)extra;
+    if (fence_check(a->db, m->spec.sliver, m->source_epoch, err) ||
+        hypervisor_state(a->hypervisor, m->name, &info, err))
+        return -1;
+    if (info.state == DOMAIN_RUNNING) return 0;
+    err_set(err, ERR_CONFLICT, "sliver %s is %s at its source", m->spec.sliver,
+            domain_state_name(info.state));
+    return err_remedy(err, "Only a running sliver can be moved while it runs; start it first.");
+}
+
+/* --- prepare --- */
+
+static void on_closed(void *ctx, struct tunnel *t, const struct err *why) {
+    struct migration *m = ctx;
+    (void)t;
+    if (why) log_warn("tunnel lost", "migration=%s cause=\"%s\"", m->id, why->msg);
+    migration_touch(m);
+}
+
+static int serve_sockets(struct migration *m, struct err *err) {
+    static const struct {
+        enum tunnel_kind kind;
+        const char *name;
+    } sockets[] = { { TUNNEL_LIBVIRT, "libvirt" }, { TUNNEL_MEMORY, "mig" }, { TUNNEL_NBD, "nbd" } };
+    for (size_t i = 0; i < COUNT_OF(sockets); i++) {
+        char *path AUTO_FREE = migration_socket(m, sockets[i].name);
+        /* The directory lets only root and QEMU's user reach it. */
+        if (tunnel_serve_socket(m->tunnel, sockets[i].kind, path, 0666, err)) return -1;
+    }
+    return 0;
+}
+
+static int open_tunnel(struct migration *m, struct err *err) {
+    const struct identity *i = &migration_agent(m)->identity;
+    struct tunnel_identity identity = { i->cert_pem, i->key_pem, i->ca_pem };
+    struct tunnel_events events = { .ctx = m, .on_closed = on_closed };
+    struct tunnel_hello hello = {
+        .epoch = m->epoch,
+        .kinds = 1u << TUNNEL_LIBVIRT | 1u << TUNNEL_MEMORY | 1u << TUNNEL_NBD | 1u << TUNNEL_HELD,
+    };
+    snprintf(hello.migration, sizeof hello.migration, "%s", m->id);
+    if (migration_make_directory(m, err)) return -1;
+    struct tunnel *t = tunnel_connect(m->peer_host, m->peer_port, &identity, m->peer_urn, &hello,
+                                      &events, CONNECT_MS, err);
+    if (!t) return -1;
+    {
+        WITH_LOCK(&m->lock);
+        m->tunnel = t;
+    }
+    return serve_sockets(m, err);
+}
+
+/* Long before the pause: the process is named for good, and its taps outlive it. */
+static int hold_on_to_qemu(struct migration *m, struct err *err) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    if (!m->pin && !(m->pin = pin_open(m->name, err))) return -1;
+    if (!m->held && taps[0] && !(m->held = held_grab(pin_pid(m->pin), taps, err))) return -1;
+    return 0;
+}
+
+static void let_go(struct migration *m) {
+    struct tunnel *t;
+    {
+        WITH_LOCK(&m->lock);
+        t = STEAL(m->tunnel);
+    }
+    tunnel_free(t);
+    pin_close(STEAL(m->pin));
+    held_free(STEAL(m->held));
+    hypervisor_migration_close(STEAL(m->connection));
+    migration_remove_directory(m);
+}
+
+static int make_ready(struct migration *m, struct err *err) {
+    struct agent *a = migration_agent(m);
+    struct err unimportant = ERR_INIT;
+    m->connection = hypervisor_migration_open(a->hypervisor, err);
+    if (!m->connection || hold_on_to_qemu(m, err) || open_tunnel(m, err)) return -1;
+    /* QEMU must not stop the guest by itself before its taps are on hold: see migration_stop.c. */
+    if (hypervisor_max_downtime(a->hypervisor, m->name, 0, &unimportant))
+        log_info("QEMU may stop the guest by itself", "migration=%s cause=\"%s\"", m->id,
+                 unimportant.msg);
+    return 0;
+}
+
+int source_prepare(struct migration *m, const json *body, json *extra, struct err *err) {
+    const char *xml = json_get_str(body, "destination_xml");
+    (void)extra;
+    if (migration_expect(m, "prepare", err, PHASE_CHECKED, PHASE_PREPARED, PHASE_MAX_)) return -1;
+    if (!xml) return err_set(err, ERR_INVALID, "/destination_xml is needed at the source");
+    if (migration_phase(m) == PHASE_PREPARED) return 0;
+    free(m->destination_xml);
+    m->destination_xml = xstrdup(xml);
+    if (make_ready(m, err)) {
+        let_go(m);
+        return -1;
+    }
+    migration_set_phase(m, PHASE_PREPARED);
+    return 0;
+}
+
+/* --- copy --- */
+
+/* How libvirt's call ended. Succeeded: libvirt has ended the source, or is held up doing so. */
+static void call_ended(struct migration *m, bool succeeded, const struct err *why) {
+    bool matters;
+    {
+        WITH_LOCK(&m->lock);
+        m->call_running = false;
+        m->call_succeeded = succeeded;
+        matters = !succeeded && !m->cancelled &&
+                  (m->phase == PHASE_COPYING || m->phase == PHASE_STOPPED);
+        m->sequence++;
+        pthread_cond_broadcast(&m->changed);
+    }
+    sliver_watch_migrating(migration_agent(m)->watch, m->spec.sliver, m->spec.epoch, false);
+    if (matters) migration_fail(m, why);
+}
+
+static void *copy_main(void *arg) {
+    struct migration *m = arg;
+    struct err err = ERR_INIT;
+    char name[DOMAIN_NAME_BYTES];
+    char *libvirt AUTO_FREE = migration_socket(m, "libvirt");
+    char *memory AUTO_FREE = migration_socket(m, "mig");
+    char *disk AUTO_FREE = migration_socket(m, "nbd");
+    struct hypervisor_move move = {
+        .name = m->name,
+        .destination_xml = m->destination_xml,
+        .destination_name = domain_name(m->spec.sliver, m->epoch, name),
+        .libvirt_socket = libvirt,
+        .memory_socket = memory,
+        .disk_socket = disk,
+        .disk = "vda",
+    };
+    int64_t begin = clock_monotonic_ms();
+    int failed = hypervisor_migrate(m->connection, &move, &err);
+    log_info("libvirt's migration ended", "migration=%s ms=%lld result=\"%s\"", m->id,
+             (long long)(clock_monotonic_ms() - begin), failed ? err.msg : "arrived");
+    call_ended(m, !failed, &err);
+    migration_put_back(m);
+    return NULL;
+}
+
+int source_copy(struct migration *m, const json *body, json *extra, struct err *err) {
+    pthread_t thread;
+    pthread_attr_t detached;
+    (void)body;
+    (void)extra;
+    if (migration_expect(m, "copy", err, PHASE_PREPARED, PHASE_COPYING, PHASE_STOPPED, PHASE_MAX_))
+        return -1;
+    if (migration_phase(m) != PHASE_PREPARED) return 0;
+    m->call_running = true;
+    migration_set_phase(m, PHASE_COPYING);
+    sliver_watch_migrating(migration_agent(m)->watch, m->spec.sliver, m->spec.epoch, true);
+    migration_ref(m);
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int failed = pthread_create(&thread, &detached, copy_main, m);
+    pthread_attr_destroy(&detached);
+    if (!failed) return 0;
+    struct err why = ERR_INIT;
+    err_set(&why, ERR_UNAVAILABLE, "no thread for the migration");
+    call_ended(m, false, &why);
+    migration_put_back(m);
+    if (err) *err = why;
+    return -1;
+}
+
+void source_progress(struct migration *m) {
+    struct hypervisor_job job;
+    struct err none = ERR_INIT; /* it has just ended */
+    if (migration_phase(m) != PHASE_COPYING ||
+        hypervisor_job(migration_agent(m)->hypervisor, m->name, &job, &none) || !job.active)
+        return;
+    WITH_LOCK(&m->lock);
+    if (m->bytes_done == job.bytes_done && m->bytes_total == job.bytes_total) return;
+    m->bytes_done = job.bytes_done;
+    m->bytes_total = job.bytes_total;
+    if (job.rate_bps) m->rate_bps = job.rate_bps;
+    m->sequence++;
+}
+
+/* --- release, drain --- */
+
+/* After the commit. The QEMU is frozen and can be killed; libvirt's own call, which may be waiting
+ * for just that, ends by itself. */
+int source_release(struct migration *m, const json *body, json *extra, struct err *err) {
+    struct agent *a = migration_agent(m);
+    struct sliver_paths paths AUTO_PATHS = { NULL };
+    (void)body;
+    (void)extra;
+    if (migration_expect(m, "release", err, PHASE_PINNED, PHASE_RELEASED, PHASE_DRAINED, PHASE_GONE,
+                         PHASE_MAX_))
+        return -1;
+    if (migration_phase(m) != PHASE_PINNED) return 0;
+    if (m->pin && pin_kill(m->pin, KILL_MS, err)) return -1;
+    migration_set_phase(m, PHASE_RELEASED);
+    if (fence_end(a->db, m->spec.sliver, m->source_epoch, err)) return -1;
+    sliver_paths(a, &m->spec, &paths);
+    unlink(paths.disk);
+    return 0;
+}
+
+struct draining {
+    struct migration *m;
+    struct buf batch;
+    const char *vnic; /* of the frames in the batch */
+    int64_t frames;
+};
+static void draining_done(struct draining *d) { buf_done(&d->batch); }
+
+static int send_batch(struct draining *d, struct err *err) {
+    if (d->batch.length == 0) return 0;
+    int failed = tunnel_send_held(d->m->tunnel, d->vnic, d->batch.data, d->batch.length, DRAIN_MS,
+                                  err);
+    d->batch.length = 0;
+    return failed;
+}
+
+static const char *vnic_of(struct migration *m, const char *tap) {
+    char name[IFNAMSIZ];
+    for (size_t i = 0; i < m->spec.vnic_count; i++)
+        if (strcmp(sliver_tap_name(m->spec.sliver, m->spec.epoch, m->spec.vnics[i].name, name),
+                   tap) == 0)
+            return m->spec.vnics[i].name;
+    return "";
+}
+
+static int take_frame(void *ctx, const char *tap, const void *header, const void *frame,
+                      size_t length, struct err *err) {
+    struct draining *d = ctx;
+    const char *vnic = vnic_of(d->m, tap);
+    if (d->vnic && strcmp(vnic, d->vnic) != 0 && send_batch(d, err)) return -1;
+    d->vnic = vnic;
+    int full = held_batch_add(&d->batch, header, frame, length, err);
+    if (full == 1) {
+        if (send_batch(d, err)) return -1;
+        full = held_batch_add(&d->batch, header, frame, length, err);
+    }
+    d->frames++;
+    return full ? -1 : 0;
+}
+
+static int send_leftovers(struct migration *m, struct err *err) {
+    struct draining d CLEANUP(draining_done) = { .m = m };
+    if (!m->held) return 0;
+    if (!m->tunnel) return err_set(err, ERR_UNAVAILABLE, "the tunnel is gone");
+    int64_t drained = held_drain(m->held, take_frame, &d, err);
+    if (drained < 0 || send_batch(&d, err)) return -1;
+    WITH_LOCK(&m->lock);
+    m->frames = d.frames;
+    return 0;
+}
+
+/* The frames come first; if they cannot be sent any more, the node is cleaned all the same. */
+int source_drain(struct migration *m, const json *body, json *extra, struct err *err) {
+    struct agent *a = migration_agent(m);
+    struct err lost = ERR_INIT;
+    (void)body;
+    if (migration_expect(m, "drain", err, PHASE_RELEASED, PHASE_DRAINED, PHASE_GONE, PHASE_MAX_))
+        return -1;
+    if (migration_phase(m) == PHASE_DRAINED) return 0;
+    if (send_leftovers(m, &lost))
+        log_warn("frames that waited for the guest are lost", "migration=%s cause=\"%s\"", m->id,
+                 lost.msg);
+    held_free(STEAL(m->held));
+    if (sliver_parts_remove(a, &m->spec, err) ||
+        sliver_row_delete(a->db, m->spec.sliver, m->spec.epoch, err))
+        return -1;
+    migration_set_phase(m, PHASE_DRAINED);
+    json_set_int(extra, "frames", m->frames);
+    return 0;
+}
+
+/* --- undo --- */
+
+void source_cancel(struct migration *m) {
+    struct err none = ERR_INIT; /* there may be nothing to abort */
+    {
+        WITH_LOCK(&m->lock);
+        m->cancelled = true;
+        m->sequence++;
+        pthread_cond_broadcast(&m->changed);
+        if (m->phase != PHASE_COPYING && m->phase != PHASE_STOPPED) return;
+    }
+    hypervisor_abort(migration_agent(m)->hypervisor, m->name, &none);
+}
+
+/* Without the tunnel, libvirt's call fails soon whatever it waits for. */
+static bool call_gives_up(struct migration *m) {
+    int64_t deadline = clock_monotonic_ms() + UNDO_WAIT_MS;
+    WITH_LOCK(&m->lock);
+    if (m->call_running && m->tunnel && m->phase == PHASE_PINNED) tunnel_abort(m->tunnel);
+    while (m->call_running)
+        if (!waiting_until(&m->changed, &m->lock, deadline)) break;
+    return !m->call_running;
+}
+
+static int open_gates(struct migration *m, struct err *err) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    for (size_t i = 0; taps[i]; i++)
+        if (netdev_release(taps[i], err)) return -1;
+    return 0;
+}
+
+/* The guest runs again, if it was this migration that paused it. */
+static int bring_back(struct migration *m, struct err *err) {
+    struct agent *a = migration_agent(m);
+    struct domain_info info;
+    if (hypervisor_state(a->hypervisor, m->name, &info, err)) return -1;
+    if (info.state == DOMAIN_ABSENT) {
+        err_set(err, ERR_CONFLICT, "sliver %s does not run here any more", m->spec.sliver);
+        return err_remedy(err, "If it has arrived at the target, go forward.");
+    }
+    if (info.state != DOMAIN_RUNNING && hypervisor_resume(a->hypervisor, m->name, err)) return -1;
+    return open_gates(m, err);
+}
+
+int source_undo(struct migration *m, const json *body, json *extra, struct err *err) {
+    (void)body;
+    (void)extra;
+    enum migration_phase phase = migration_phase(m);
+    if (phase == PHASE_UNDONE) return 0;
+    if (phase == PHASE_RELEASED || phase == PHASE_DRAINED || phase == PHASE_GONE)
+        return err_set(err, ERR_CONFLICT, "sliver %s was released here; it can only go forward",
+                       m->spec.sliver);
+    if (m->pin && pin_continue(m->pin, err)) return -1;
+    if (!call_gives_up(m))
+        return err_set(err, ERR_BUSY, "libvirt has not given up yet; undo again");
+    if (phase != PHASE_CHECKED && bring_back(m, err)) return -1;
+    let_go(m);
+    migration_set_phase(m, PHASE_UNDONE);
+    return 0;
+}
+
+void source_reconcile(struct migration *m, enum domain_state state) {
+    struct err lost = ERR_INIT;
+    if (m->phase == PHASE_UNDONE || m->phase == PHASE_DRAINED || m->phase == PHASE_CHECKED) return;
+    if (state == DOMAIN_ABSENT) {
+        if (m->phase != PHASE_RELEASED) m->phase = PHASE_GONE;
+        return;
+    }
+    err_set(&lost, ERR_UNAVAILABLE, "the agent was restarted while the sliver moved");
+    migration_fail(m, &lost);
+}

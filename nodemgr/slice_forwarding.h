@@ -1,0 +1,24 @@
+/*
+ * Forwarding as the aggregate gave it: one document per slice, kept on disk and put into the switch.
+ *
+ * The switch's flows go when Open vSwitch restarts, and a restarted agent does not know what they
+ * are: all documents are then applied again, as a diff (forwarding.h).
+ */
+#ifndef JOGAK_NODEMGR_SLICE_FORWARDING_H
+#define JOGAK_NODEMGR_SLICE_FORWARDING_H
+
+#include "nodemgr/agent.h"
+
+struct slice_forwarding;
+/* Starts the thread that looks after the switch: makes the bridge and its VXLAN port, applies all
+ * documents, and does so again whenever Open vSwitch was restarted. */
+struct slice_forwarding *slice_forwarding_start(struct agent *a);
+void slice_forwarding_stop(struct slice_forwarding *f);
+
+/* Durable, then in the switch, when it returns. The same generation again applies it again.
+ * Errors: ERR_STALE_EPOCH (an older generation), ERR_UNPROCESSABLE, ERR_UNAVAILABLE. */
+int slice_forwarding_put(struct slice_forwarding *f, const char *slice, const json *document,
+                         struct err *err);
+int slice_forwarding_delete(struct slice_forwarding *f, const char *slice, struct err *err);
+
+#endif
