@@ -1,0 +1,104 @@
+/*
+ * Completion scripts, made from the table: a line "noun verb) words" for every command.
+ */
+#include "command.h"
+
+#include <stdio.h>
+
+static void put_options(FILE *out, const struct option_row *o) {
+    for (; o && o->name; o++) fprintf(out, " --%s", o->name);
+}
+
+/* The words that may follow `noun` and the first `count` words of a verb; each once. */
+static void put_verbs(FILE *out, const struct command_group *g) {
+    const char *last = "";
+    size_t last_length = 0;
+    for (const struct command *c = g->rows; c->verb; c++) {
+        size_t n = strcspn(c->verb, " ");
+        if (n && (n != last_length || strncmp(c->verb, last, n)))
+            fprintf(out, " %.*s", (int)n, c->verb);
+        last = c->verb, last_length = n;
+    }
+}
+
+static void put_second_words(FILE *out, const struct command_group *g, const char *first,
+                             size_t length) {
+    fprintf(out, "    '%s %.*s') words='", g->noun, (int)length, first);
+    for (const struct command *c = g->rows; c->verb; c++)
+        if (strncmp(c->verb, first, length) == 0 && c->verb[length] == ' ')
+            fprintf(out, "%s ", c->verb + length + 1);
+    fputs("' ;;\n", out);
+}
+
+/* "noun verb) its options" for every command, "noun) its verbs" for every noun. */
+static void put_cases(FILE *out) {
+    char name[96];
+    for (size_t i = 0; command_groups[i]; i++) {
+        const struct command_group *g = command_groups[i];
+        if (g->rows[0].verb[0]) {
+            fprintf(out, "    '%s') words='", g->noun);
+            put_verbs(out, g);
+            fputs("' ;;\n", out);
+        }
+        const char *told = "";
+        for (const struct command *c = g->rows; c->verb; c++) {
+            size_t n = strcspn(c->verb, " ");
+            if (c->verb[n] && strncmp(told, c->verb, n + 1)) put_second_words(out, g, told = c->verb, n);
+            fprintf(out, "    '%s') words='", command_name(g, c, name, sizeof name));
+            put_options(out, c->options);
+            put_options(out, command_global_options);
+            fputs("' ;;\n", out);
+        }
+    }
+}
+
+static void put_nouns(FILE *out) {
+    for (size_t i = 0; command_groups[i]; i++) fprintf(out, " %s", command_groups[i]->noun);
+}
+
+/* Both shells: the words typed so far, without options, say which line it is. Where a command takes
+ * a file, an option's value or an argument, the shell completes file names. */
+static void put_words_function(FILE *out) {
+    fputs("_jogak_words() {\n  local typed=\"$1\" words=''\n  case \"$typed\" in\n    '') words='",
+          out);
+    put_nouns(out);
+    fputs(" -o' ;;\n", out);
+    put_cases(out);
+    fputs("    *' '*) _jogak_words \"${typed% *}\"; return ;;\n  esac\n  printf '%s' \"$words\"\n}\n",
+          out);
+}
+
+static void bash(FILE *out) {
+    fputs("# bash completion of jogak; made by: jogak completion bash\n", out);
+    put_words_function(out);
+    fputs("_jogak() {\n"
+          "  local current=\"${COMP_WORDS[COMP_CWORD]}\" typed='' word\n"
+          "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+          "    case \"$word\" in -*) ;; *) typed=\"${typed:+$typed }$word\" ;; esac\n"
+          "  done\n"
+          "  COMPREPLY=($(compgen -W \"$(_jogak_words \"$typed\")\" -- \"$current\"))\n"
+          "}\n"
+          "complete -o default -F _jogak jogak\n", out);
+}
+
+static void zsh(FILE *out) {
+    fputs("#compdef jogak\n# zsh completion of jogak; made by: jogak completion zsh\n", out);
+    put_words_function(out);
+    fputs("_jogak() {\n"
+          "  local typed='' word\n"
+          "  for word in \"${(@)words[2,CURRENT-1]}\"; do\n"
+          "    case \"$word\" in -*) ;; *) typed=\"${typed:+$typed }$word\" ;; esac\n"
+          "  done\n"
+          "  compadd -- ${=\"$(_jogak_words \"$typed\")\"}\n"
+          "  _files\n"
+          "}\n"
+          "if [ \"$funcstack[1]\" = _jogak ]; then _jogak \"$@\"; else compdef _jogak jogak; fi\n",
+          out);
+}
+
+int completion_print(FILE *out, const char *shell, struct err *err) {
+    if (strcmp(shell, "bash") == 0) bash(out);
+    else if (strcmp(shell, "zsh") == 0) zsh(out);
+    else return err_set(err, ERR_INVALID, "there is no completion for \"%.40s\": bash or zsh", shell);
+    return 0;
+}
