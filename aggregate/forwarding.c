@@ -1,6 +1,7 @@
 #include "forwarding.h"
 
 #include "agents.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "slice.h"
 
@@ -9,6 +10,13 @@
 LOG_MODULE("am.forwarding");
 
 #define PUSH_MS 5000
+
+static const char SQL_BEHIND[] =
+    "INSERT INTO behind (slice, node, since_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+static const char SQL_CAUGHT_UP[] = "DELETE FROM behind WHERE slice = ? AND node = ?";
+static const char SQL_NEXT[] =
+    "SELECT slice, node FROM behind JOIN node ON node.name = behind.node"
+    " WHERE node.state IN ('ready', 'draining') ORDER BY since_ms LIMIT 1";
 
 struct view {
     const char *slice, *skip;
@@ -86,6 +94,20 @@ static bool reachable(const struct node *n) {
     return strcmp(n->state, "lost") && strcmp(n->state, "retired") && n->port;
 }
 
+struct place {
+    const char *slice, *node;
+};
+
+static int behind_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct place *p = arg;
+    return db_exec(c, NULL, err, SQL_BEHIND, "ssi", p->slice, p->node, clock_wall_ms());
+}
+
+static int caught_up_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct place *p = arg;
+    return db_exec(c, NULL, err, SQL_CAUGHT_UP, "ss", p->slice, p->node);
+}
+
 static int push(struct aggregate *am, const char *slice, const char *only, const char *also,
                 const char *skip, size_t *ret_nodes, struct err *err) {
     struct view v CLEANUP(view_done) = { .slice = slice, .skip = skip };
@@ -105,15 +127,18 @@ static int push(struct aggregate *am, const char *slice, const char *only, const
         call->body = json_copy(body); /* each thread has its own */
         call->timeout_ms = PUSH_MS;
     }
-    size_t failed = agents_call_all(am, calls, count);
-    for (size_t i = 0; i < count; i++)
-        if (!calls[i].answer) {
-            /* A newer generation is there already: somebody else told it more than we know. */
-            if (calls[i].err.code == ERR_STALE_EPOCH) failed--;
-            else if (err) *err = calls[i].err;
-            log_warn("forwarding not set", "node=%s slice=%s error=%s", calls[i].node, slice,
-                     calls[i].err.msg);
-        }
+    agents_call_all(am, calls, count);
+    size_t failed = 0;
+    for (size_t i = 0; i < count; i++) {
+        /* Stale: a newer generation is there already, so it was told more than we know. */
+        if (calls[i].answer || calls[i].err.code == ERR_STALE_EPOCH) continue;
+        failed++;
+        if (err) *err = calls[i].err;
+        struct place p = { slice, calls[i].node };
+        db_write(am->db, behind_fn, &p, NULL);
+        log_warn("forwarding not set", "node=%s slice=%s error=%s", calls[i].node, slice,
+                 calls[i].err.msg);
+    }
     if (ret_nodes) *ret_nodes = count;
     agents_each_done(calls, count);
     return failed ? -1 : 0;
@@ -127,4 +152,29 @@ int forwarding_push(struct aggregate *am, const char *slice, const char *also, c
 int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,
                          const char *skip, struct err *err) {
     return push(am, slice, node, NULL, skip, NULL, err);
+}
+
+struct next {
+    char slice[37], node[64];
+};
+
+static int next_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct next *n = arg;
+    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_NEXT, "");
+    if (!q) return -1;
+    int rc = db_step(q, err);
+    if (rc != 1) return rc;
+    snprintf(n->slice, sizeof n->slice, "%s", db_text(q, "slice"));
+    snprintf(n->node, sizeof n->node, "%s", db_text(q, "node"));
+    return 0;
+}
+
+void forwarding_tick(struct aggregate *am) {
+    struct next n = { "", "" };
+    struct err err = ERR_INIT;
+    if (db_read(am->db, next_fn, &n, &err) || !n.slice[0]) return;
+    struct place p = { n.slice, n.node };
+    if (forwarding_push_node(am, n.slice, n.node, NULL, &err) == 0 &&
+        db_write(am->db, caught_up_fn, &p, &err) == 0)
+        log_info("node has caught up", "node=%s slice=%s", n.node, n.slice);
 }

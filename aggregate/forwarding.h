@@ -15,6 +15,9 @@
  * ret_nodes (may be NULL): how many were told. */
 int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
                     size_t *ret_nodes, struct err *err);
+/* Tells nodes that were left behind by an earlier push and report again. Called by the ticker;
+ * blocks for one call at most. */
+void forwarding_tick(struct aggregate *am);
 /* The same to one node alone. */
 int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,
                          const char *skip, struct err *err);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/schema.h"
 #include "event.h"
+#include "migration/debt.h"
 #include "migration/migration.h"
 #include "node.h"
 #include "operation.h"
@@ -43,6 +44,7 @@ static const struct operation_kind kinds[] = {
     { "power", power_run, NULL },
     { "migrate", migration_run, migration_may_cancel },
     { "drain", drain_run, NULL },
+    { "cleanup", debt_run, NULL },
 };
 
 static int open_all(struct aggregate *am, struct err *err) {

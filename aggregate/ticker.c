@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "common/log.h"
+#include "forwarding.h"
+#include "migration/debt.h"
 #include "node.h"
 #include "reservation.h"
 
@@ -42,6 +44,8 @@ static void *run(void *arg) {
         if (tick % REGISTER_TICKS == 0 || (tick < 10 && tick % 3 == 0)) announce(t->am);
         node_watch_tick(t->am);
         reservation_tick(t->am);
+        debt_tick(t->am);
+        forwarding_tick(t->am);
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += TICK_S;

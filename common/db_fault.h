@@ -13,6 +13,7 @@ enum db_fault_point {
 enum db_fault_kind {
     DB_FAULT_FULL,  /* no space */
     DB_FAULT_IOERR, /* the disk failed */
+    DB_FAULT_KILL,  /* the process ends, as by SIGKILL */
     DB_FAULT_LOST,  /* no space, and SQLite has rolled back the whole transaction by itself */
 };
 

@@ -11,6 +11,7 @@
 
 #include "../agents.h"
 #include "../event.h"
+#include "debt.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "steps.h"
@@ -186,19 +187,33 @@ static json *summary(struct run *r) {
 
 static int finish_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
+    if (json_has(r->m.facts, "source_pending") &&
+        debt_add(c, r->m.source, r->s.id, r->m.source_epoch, r->m.id, err))
+        return -1;
     return sliver_set_state(c, r->s.id, "ready", "", err) ||
                    operation_result(c, r->m.id, summary(r), err)
                ? -1
                : 0;
 }
 
+struct owed {
+    struct run *r;
+    const char *node;
+};
+
+static int owed_fn(struct db_conn *c, void *arg, struct err *err) {
+    const struct owed *o = arg;
+    return debt_add(c, o->node, o->r->s.id, o->r->m.source_epoch, o->r->m.id, err);
+}
+
 static int finish(struct run *r, struct err *err) {
     if (db_write(r->am->db, finish_fn, r, err)) return -1;
     const char *const nodes[] = { r->m.source, r->m.target };
-    for (size_t i = 0; i < 2; i++) { /* best effort: a node forgets by itself after a while */
+    for (size_t i = 0; i < 2; i++) {
         json *answer AUTO_JSON = agents_call(r->am, nodes[i], "DELETE", NULL, 5000, NULL,
                                              "/v1/migrations/%s", r->m.id);
-        (void)answer;
+        struct owed owed = { r, nodes[i] };
+        if (!answer) db_write(r->am->db, owed_fn, &owed, NULL);
     }
     return journal_state(r->am, &r->m, "done", err);
 }

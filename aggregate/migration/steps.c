@@ -341,6 +341,10 @@ static int openflow_run(struct run *r, struct err *err) {
     }
     json_set_int(r->detail, "nodes", (int64_t)nodes);
     struct err drain = ERR_INIT;
+    if (json_has(r->m.facts, "source_pending")) { /* it did not answer in step 9: once more */
+        json *released AUTO_JSON = call(r, 9, r->m.source, "release", NULL, &drain);
+        if (released) json_del(r->m.facts, "source_pending");
+    }
     json *drained AUTO_JSON = call(r, 12, r->m.source, "drain", NULL, &drain);
     if (!drained) { /* the frames that waited there are gone with it; the sliver is not */
         log_warn("frames at the source not drained", "migration=%s error=%s", r->m.id, drain.msg);

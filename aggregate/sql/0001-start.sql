@@ -152,3 +152,22 @@ CREATE TABLE event (
     slice         TEXT,                         -- UUID; NULL: for operators
     data          TEXT NOT NULL                 -- JSON
 ) STRICT;
+
+-- What a node still has to remove, because it did not answer when a migration went on without it.
+CREATE TABLE debt (
+    node          TEXT NOT NULL REFERENCES node(name),
+    sliver        TEXT NOT NULL,
+    epoch         INTEGER NOT NULL,             -- this incarnation and older ones
+    migration     TEXT NOT NULL,
+    since_ms      INTEGER NOT NULL,
+    operation     TEXT,                         -- that is removing it now
+    PRIMARY KEY (node, sliver, epoch)
+) STRICT;
+
+-- Nodes that did not take a slice's forwarding when it was told to all; told again when they answer.
+CREATE TABLE behind (
+    slice         TEXT NOT NULL REFERENCES slice(id),
+    node          TEXT NOT NULL REFERENCES node(name),
+    since_ms      INTEGER NOT NULL,
+    PRIMARY KEY (slice, node)
+) STRICT;

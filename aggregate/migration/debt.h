@@ -1,0 +1,18 @@
+/*
+ * Debts: what a node has to remove once it answers again. Written in the transaction that goes on
+ * without the node, paid by an operation that the ticker starts when the node reports.
+ */
+#ifndef JOGAK_AGGREGATE_DEBT_H
+#define JOGAK_AGGREGATE_DEBT_H
+
+#include "../operation.h"
+
+/* In a transaction: node owes the removal of the sliver's incarnations up to this epoch. */
+int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
+             const char *migration, struct err *err);
+/* Starts an operation for each debt of a node that is there. */
+void debt_tick(struct aggregate *am);
+/* The operation (kind cleanup). */
+int debt_run(struct aggregate *am, const struct operation *op, struct err *err);
+
+#endif

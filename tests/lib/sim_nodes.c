@@ -1,0 +1,321 @@
+#include "sim_nodes.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+/* The course of a migration at one end. */
+enum phase { PH_NONE, PH_CHECKED, PH_PREPARED, PH_COPYING, PH_STOPPED, PH_PINNED, PH_RELEASED,
+             PH_DRAINED, PH_INCOMING, PH_ARRIVED, PH_ACTIVE, PH_DELIVERED, PH_UNDONE };
+static const char *const phase_names[] = { "unknown", "checked", "prepared", "copying", "stopped",
+                                           "pinned", "released", "drained", "incoming", "arrived",
+                                           "active", "delivered", "undone" };
+static const char *const state_names[] = { "absent", "incoming", "paused", "running" };
+
+struct sim_node {
+    char name[16];
+    enum sim_state state;
+    int64_t epoch, fence, generation;
+    bool forwards;      /* frames for the sliver end at this node's port */
+    char migration[37]; /* "" for none */
+    enum phase phase;
+    bool hold;          /* its tap's egress is on hold */
+    int polls;
+};
+
+struct sim {
+    char sliver[37];
+    struct sim_node nodes[SIM_NODES];
+    int calls, most_running;
+    int fault_at, fault_count;
+    enum sim_fault fault;
+    char last_error[256];
+};
+
+struct sim *sim_new(const char *sliver) {
+    struct sim *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED) abort();
+    snprintf(s->sliver, sizeof s->sliver, "%s", sliver);
+    for (int i = 0; i < SIM_NODES; i++)
+        snprintf(s->nodes[i].name, sizeof s->nodes[i].name, "h%d", i + 1);
+    s->nodes[0].state = SIM_RUNNING;
+    s->nodes[0].epoch = s->nodes[0].fence = 1;
+    s->nodes[0].forwards = true;
+    s->most_running = 1;
+    return s;
+}
+
+void sim_free(struct sim *s) { munmap(s, sizeof *s); }
+
+void sim_fault(struct sim *s, int nth, enum sim_fault fault, int count) {
+    s->fault_at = s->calls + nth;
+    s->fault = fault;
+    s->fault_count = count;
+}
+
+int sim_calls(const struct sim *s) { return s->calls; }
+
+static struct sim_node *node_named(struct sim *s, const char *name) {
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, name) == 0) return &s->nodes[i];
+    return NULL;
+}
+
+static const struct sim_node *look(const struct sim *s, const char *name) {
+    return node_named((struct sim *)(uintptr_t)s, name);
+}
+
+enum sim_state sim_state(const struct sim *s, const char *node) { return look(s, node)->state; }
+int64_t sim_epoch(const struct sim *s, const char *node) { return look(s, node)->epoch; }
+int sim_most_running(const struct sim *s) { return s->most_running; }
+const char *sim_last_error(const struct sim *s) { return s->last_error; }
+
+int sim_running(const struct sim *s) {
+    int n = 0;
+    for (int i = 0; i < SIM_NODES; i++) n += s->nodes[i].state == SIM_RUNNING;
+    return n;
+}
+
+int sim_forwarders(const struct sim *s) {
+    int n = 0;
+    for (int i = 0; i < SIM_NODES; i++) n += s->nodes[i].forwards;
+    return n;
+}
+
+int sim_leaks(const struct sim *s) {
+    int n = 0;
+    for (int i = 0; i < SIM_NODES; i++) {
+        const struct sim_node *h = &s->nodes[i];
+        n += h->migration[0] != 0;
+        n += h->hold;
+        n += h->state == SIM_INCOMING || h->state == SIM_PAUSED;
+    }
+    return n;
+}
+
+static void set_state(struct sim *s, struct sim_node *n, enum sim_state state) {
+    n->state = state;
+    if (sim_running(s) > s->most_running) s->most_running = sim_running(s);
+}
+
+static json *sliver_json_of(const struct sim *s, const struct sim_node *n) {
+    json *j = json_set_str(json_object(), "sliver", s->sliver);
+    json_set_int(j, "epoch", n->epoch);
+    return json_set_str(j, "state", state_names[n->state]);
+}
+
+static json *migration_state(const struct sim *s, struct sim_node *n) {
+    json *j = json_set_str(json_object(), "phase", phase_names[n->phase]);
+    json_set_int(j, "sequence", n->polls++);
+    json_set_int(j, "bytes_done", 1000);
+    return json_set(j, "sliver", sliver_json_of(s, n));
+}
+
+static struct sim_node *other_end(struct sim *s, const struct sim_node *n) {
+    for (int i = 0; i < SIM_NODES; i++)
+        if (&s->nodes[i] != n && n->migration[0] &&
+            strcmp(s->nodes[i].migration, n->migration) == 0)
+            return &s->nodes[i];
+    return NULL;
+}
+
+static int conflict(struct err *err, const struct sim_node *n, const char *verb) {
+    return err_set(err, ERR_CONFLICT, "%s: cannot %s in phase %s", n->name, verb,
+                   phase_names[n->phase]);
+}
+
+/* libvirt at work: each look at the source moves the copy on by one. */
+static void copy_goes_on(struct sim *s, struct sim_node *source) {
+    struct sim_node *target = other_end(s, source);
+    if (source->phase != PH_COPYING || !target || source->polls < 3) return;
+    set_state(s, source, SIM_PAUSED);
+    source->phase = PH_STOPPED;
+    target->state = SIM_PAUSED;
+    target->phase = PH_ARRIVED;
+}
+
+static int undo_source(struct sim *s, struct sim_node *n, struct err *err) {
+    struct sim_node *target = other_end(s, n);
+    if (n->phase >= PH_STOPPED && n->phase <= PH_DRAINED && target && target->phase >= PH_ARRIVED)
+        return conflict(err, n, "undo");
+    if (n->phase == PH_COPYING && target && target->state == SIM_INCOMING)
+        set_state(s, target, SIM_ABSENT); /* libvirt cleans its target when the source aborts */
+    if (n->state == SIM_PAUSED) set_state(s, n, SIM_RUNNING);
+    n->phase = PH_UNDONE;
+    return 0;
+}
+
+static int undo_target(struct sim *s, struct sim_node *n) {
+    set_state(s, n, SIM_ABSENT);
+    n->hold = false;
+    n->phase = PH_UNDONE;
+    return 0;
+}
+
+static int source_verb(struct sim *s, struct sim_node *n, const char *verb, struct err *err) {
+    if (!strcmp(verb, "prepare")) {
+        if (n->phase < PH_PREPARED) n->phase = PH_PREPARED;
+    } else if (!strcmp(verb, "copy")) {
+        if (n->phase < PH_PREPARED || n->phase > PH_PINNED) return conflict(err, n, verb);
+        struct sim_node *target = other_end(s, n);
+        if (n->phase == PH_PREPARED) {
+            n->phase = PH_COPYING;
+            n->polls = 0;
+            if (target) target->state = SIM_INCOMING, target->phase = PH_INCOMING;
+        }
+    } else if (!strcmp(verb, "stop")) {
+        copy_goes_on(s, n);
+        if (n->phase != PH_STOPPED && n->phase != PH_PINNED) return conflict(err, n, verb);
+    } else if (!strcmp(verb, "confirm")) {
+        if (n->phase != PH_STOPPED && n->phase != PH_PINNED) return conflict(err, n, verb);
+        n->phase = PH_PINNED;
+    } else if (!strcmp(verb, "release")) {
+        if (n->phase < PH_PINNED) return conflict(err, n, verb);
+        set_state(s, n, SIM_ABSENT);
+        if (n->phase < PH_RELEASED) n->phase = PH_RELEASED;
+    } else if (!strcmp(verb, "drain")) {
+        if (n->phase < PH_RELEASED) return conflict(err, n, verb);
+        n->phase = PH_DRAINED;
+        n->forwards = false; /* its port is removed */
+    } else if (!strcmp(verb, "undo")) {
+        return undo_source(s, n, err);
+    }
+    return 0;
+}
+
+static int target_verb(struct sim *s, struct sim_node *n, const char *verb, struct err *err) {
+    if (!strcmp(verb, "prepare")) {
+        if (n->phase < PH_PREPARED) n->phase = PH_PREPARED, n->hold = true;
+    } else if (!strcmp(verb, "confirm") || !strcmp(verb, "release")) {
+        if (n->phase < PH_ARRIVED || n->phase == PH_UNDONE) return conflict(err, n, verb);
+    } else if (!strcmp(verb, "activate")) {
+        if (n->phase < PH_ARRIVED || n->phase == PH_UNDONE) return conflict(err, n, verb);
+        set_state(s, n, SIM_RUNNING);
+        if (n->phase < PH_ACTIVE) n->phase = PH_ACTIVE;
+    } else if (!strcmp(verb, "deliver")) {
+        if (n->phase < PH_ACTIVE || n->phase == PH_UNDONE) return conflict(err, n, verb);
+        n->hold = false;
+        n->phase = PH_DELIVERED;
+    } else if (!strcmp(verb, "undo")) {
+        return undo_target(s, n);
+    }
+    return 0;
+}
+
+static int check_epoch(struct sim_node *n, const json *body, struct err *err) {
+    int64_t epoch = json_get_int(body, "epoch", 0);
+    if (epoch < n->fence)
+        return err_set(err, ERR_STALE_EPOCH, "%s: epoch %lld is older than %lld", n->name,
+                       (long long)epoch, (long long)n->fence);
+    return 0;
+}
+
+static json *migration_call(struct sim *s, struct sim_node *n, const char *method,
+                            const char *rest, const json *body, struct err *err) {
+    char id[37];
+    snprintf(id, sizeof id, "%.36s", rest);
+    const char *verb = rest[36] == '/' ? rest + 37 : "";
+    bool mine = strcmp(n->migration, id) == 0;
+    if (!strcmp(method, "GET")) {
+        if (mine) copy_goes_on(s, n);
+        if (mine) return migration_state(s, n);
+        struct sim_node nobody = *n;
+        nobody.phase = PH_NONE;
+        return migration_state(s, &nobody);
+    }
+    if (!strcmp(method, "DELETE")) {
+        if (mine) n->migration[0] = '\0', n->phase = PH_NONE;
+        return json_object();
+    }
+    if (!strcmp(method, "PUT")) {
+        bool target = strcmp(json_get_str(body, "role"), "target") == 0;
+        if (target && check_epoch(n, body, err)) return NULL;
+        if (!mine) {
+            snprintf(n->migration, sizeof n->migration, "%s", id);
+            n->phase = PH_CHECKED;
+            n->polls = 0;
+        }
+        if (target) n->fence = n->epoch = json_get_int(body, "epoch", 0);
+        return json_object();
+    }
+    if (!mine && strcmp(verb, "undo")) {
+        err_set(err, ERR_NOT_FOUND, "%s knows nothing of this migration", n->name);
+        return NULL;
+    }
+    if (!mine) return json_object();
+    bool source = n == &s->nodes[0];
+    if (source ? source_verb(s, n, verb, err) : target_verb(s, n, verb, err)) return NULL;
+    return migration_state(s, n);
+}
+
+static json *forwarding_call(struct sim *s, struct sim_node *n, const json *body, struct err *err) {
+    int64_t generation = json_get_int(body, "generation", 0);
+    if (generation < n->generation) {
+        err_set(err, ERR_STALE_EPOCH, "generation %lld is old", (long long)generation);
+        return NULL;
+    }
+    n->generation = generation;
+    n->forwards = false;
+    const json *links = json_get(body, "links");
+    for (size_t i = 0; i < json_length(links); i++) {
+        const json *vnics = json_get(json_at(links, i), "vnics");
+        for (size_t k = 0; k < json_length(vnics); k++) {
+            const json *v = json_at(vnics, k);
+            const char *node = strrchr(json_get_str(v, "node"), '+');
+            if (!strcmp(json_get_str(v, "sliver"), s->sliver) && !strcmp(node + 1, n->name))
+                n->forwards = true;
+        }
+    }
+    return json_object();
+}
+
+static json *serve(struct sim *s, struct sim_node *n, const char *method, const char *path,
+                   const json *body, struct err *err) {
+    static const char migrations[] = "/v1/migrations/", slices[] = "/v1/slices/";
+    if (!strncmp(path, migrations, sizeof migrations - 1))
+        return migration_call(s, n, method, path + sizeof migrations - 1, body, err);
+    if (!strncmp(path, slices, sizeof slices - 1)) return forwarding_call(s, n, body, err);
+    if (!strncmp(path, "/v1/images/", 11))
+        return json_set_str(json_object(), "state", "present");
+    return sliver_json_of(s, n);
+}
+
+static json *sim_call(void *ctx, const struct node *to, const char *method, const char *path,
+                      const json *body, int64_t timeout_ms, struct err *err) {
+    (void)timeout_ms;
+    struct sim *s = ctx;
+    struct sim_node *n = node_named(s, to->name);
+    int at = ++s->calls;
+    bool hit = s->fault && at >= s->fault_at && at < s->fault_at + s->fault_count;
+    enum sim_fault fault = hit ? s->fault : SIM_NONE;
+    if (fault == SIM_KILL_BEFORE) kill(getpid(), SIGKILL);
+    if (fault == SIM_UNREACHABLE) {
+        err_set(err, ERR_UNAVAILABLE, "%s cannot be reached", n->name);
+        return NULL;
+    }
+    if (fault == SIM_ERROR) {
+        err_set(err, ERR_UNAVAILABLE, "%s: libvirtd is down", n->name);
+        return NULL;
+    }
+    json *answer = serve(s, n, method, path, body, err);
+    if (!answer && err) snprintf(s->last_error, sizeof s->last_error, "%s %s: %.150s", method, path, err->msg);
+    if (fault == SIM_TWICE) {
+        json_put(answer);
+        answer = serve(s, n, method, path, body, err);
+    }
+    if (fault == SIM_KILL_AFTER) kill(getpid(), SIGKILL);
+    if (fault == SIM_REPLY_LOST) {
+        json_put(answer);
+        err_set(err, ERR_TIMEOUT, "%s: no answer in time", n->name);
+        return NULL;
+    }
+    return answer;
+}
+
+static void free_nothing(void *ctx) { (void)ctx; }
+
+struct agents *sim_agents(struct sim *s) {
+    struct agents *a = xcalloc(1, sizeof *a);
+    *a = (struct agents){ s, sim_call, free_nothing };
+    return a;
+}

@@ -1,0 +1,49 @@
+/*
+ * Simulated nodes behind the agents door, for the aggregate's tests.
+ *
+ * The nodes live in memory shared with child processes, so that an aggregate which is killed at any
+ * instant finds them as it left them. Each has what a hypervisor and a switch would have: incarnations
+ * of slivers with a state and an epoch, and a view of where frames go. The verdicts of the tests come
+ * from here, never from the aggregate's database. Faults are counted down over the calls.
+ */
+#ifndef JOGAK_TESTS_SIM_NODES_H
+#define JOGAK_TESTS_SIM_NODES_H
+
+#include "aggregate/agents.h"
+
+#define SIM_NODES 3
+#define SIM_SLIVERS 4
+
+enum sim_state { SIM_ABSENT, SIM_INCOMING, SIM_PAUSED, SIM_RUNNING };
+
+enum sim_fault {
+    SIM_NONE,
+    SIM_KILL_BEFORE,  /* the aggregate dies before the call is delivered */
+    SIM_KILL_AFTER,   /* ... after the node has done it, before the answer arrives */
+    SIM_UNREACHABLE,  /* not delivered; the caller is told so */
+    SIM_REPLY_LOST,   /* done, but the caller sees a time-out */
+    SIM_TWICE,        /* delivered twice */
+    SIM_ERROR,        /* the node answers with an error and does nothing */
+};
+
+struct sim;
+/* nodes h1..h3 at once; sliver `id` runs on h1 at epoch 1. Freed with sim_free(). */
+struct sim *sim_new(const char *sliver);
+void sim_free(struct sim *s);
+struct agents *sim_agents(struct sim *s);
+/* The nth call from now (1: the next) meets this fault; count: so many calls in a row. */
+void sim_fault(struct sim *s, int nth, enum sim_fault fault, int count);
+int sim_calls(const struct sim *s); /* delivered or not, since sim_new() */
+
+enum sim_state sim_state(const struct sim *s, const char *node);
+int64_t sim_epoch(const struct sim *s, const char *node);
+/* How many incarnations run now, and the most that ever ran at one instant. */
+int sim_running(const struct sim *s);
+int sim_most_running(const struct sim *s);
+/* What is left of migrations, incoming copies and taps on hold, over all nodes. */
+int sim_leaks(const struct sim *s);
+/* Does this node deliver frames for the sliver to itself? How many do? */
+int sim_forwarders(const struct sim *s);
+const char *sim_last_error(const struct sim *s);
+
+#endif

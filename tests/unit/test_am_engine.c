@@ -1,0 +1,314 @@
+/*
+ * The migration engine against simulated nodes, killed at every instant.
+ *
+ * An aggregate is a child process with the real database file; the nodes live in shared memory. The
+ * child is killed, or a call meets a fault, at the nth opportunity, for all n; then another child goes on
+ * from the journal. The verdict comes from the nodes: exactly one incarnation runs, never two did, and
+ * nothing is left over.
+ */
+#include "tests/lib/sim_nodes.h"
+
+#include "aggregate/event.h"
+#include "aggregate/forwarding.h"
+#include "aggregate/migration/debt.h"
+#include "aggregate/migration/migration.h"
+#include "aggregate/node.h"
+#include "aggregate/operation_db.h"
+#include "aggregate/reservation.h"
+#include "aggregate/slice.h"
+#include "common/clock.h"
+#include "common/db_fault.h"
+#include "common/log.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#define SLIVER "11111111-2222-4333-8444-555555555555"
+#define RESERVATION "21111111-2222-4333-8444-555555555555"
+#define RESTARTS_MAX 40
+
+static char dir[] = "/tmp/jogak-engine-XXXXXX";
+static char db_path[64];
+
+/* --- an aggregate without its HTTP side --- */
+static struct aggregate_config config = { .cpu_overcommit_percent = 400, .node_lost_ms = 10000,
+                                          .store_url = (char *)(uintptr_t)"https://store" };
+
+static void am_open(struct aggregate *am, struct sim *sim) {
+    struct err err = ERR_INIT;
+    *am = (struct aggregate){ .config = &config };
+    am->db = db_open(db_path, aggregate_migrations, aggregate_migration_count, false, &err);
+    ck_assert_msg(am->db != NULL, "%s", err.msg);
+    am->events = events_new();
+    am->nodes = node_watch_new();
+    am->agents = sim_agents(sim);
+}
+
+static void am_close(struct aggregate *am) {
+    agents_free(am->agents);
+    node_watch_free(am->nodes);
+    events_free(am->events);
+    db_close(am->db);
+}
+
+static int populate(struct db_conn *c, void *arg, struct err *err) {
+    struct slice_row slice;
+    char *operation = arg;
+    for (int i = 1; i <= SIM_NODES; i++) {
+        char urn[80];
+        snprintf(urn, sizeof urn, "urn:publicid:IDN+example.org+node+h%d", i);
+        if (db_exec(c, NULL, err,
+                    "INSERT INTO node (name, urn, state, host, port, vtep, vcpus, memory_mib,"
+                    " disk_mib, capabilities, added_ms) VALUES (?, ?, 'ready', 'h', 1, '10.0.0.1', 4,"
+                    " 4096, 65536, '{\"kinds\":[\"full\"]}', 0)",
+                    "ss", strrchr(urn, '+') + 1, urn))
+            return -1;
+    }
+    if (slice_ensure(c, "urn:publicid:IDN+example.org:demo+slice+ring", clock_wall_ms() + 3600000,
+                     &slice, err) ||
+        db_exec(c, NULL, err,
+                "INSERT INTO reservation (id, slice, state, owner, created_ms, expires_ms)"
+                " VALUES (?, ?, 'provisioned', 'o', 0, ?)",
+                "ssi", RESERVATION, slice.id, clock_wall_ms() + 3600000) ||
+        db_exec(c, NULL, err, "INSERT INTO link (slice, name, vni, mtu) VALUES (?, 'lan', 5000, 1400)",
+                "s", slice.id) ||
+        db_exec(c, NULL, err,
+                "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node,"
+                " epoch, kind, vcpus, memory_mib, disk_mib, wanted, image, created_ms) VALUES (?, 'u',"
+                " ?, ?, 'a', 'provisioned', 'ready', 'h1', 1, 'full', 1, 128, 256, '{}',"
+                " '{\"digest\":\"d\",\"format\":\"qcow2\"}', 0)",
+                "sss", SLIVER, slice.id, RESERVATION) ||
+        db_exec(c, NULL, err,
+                "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps)"
+                " VALUES (?, 'eth0', 0, 'lan', '52:4a:00:00:00:01', '[]', 0)",
+                "s", SLIVER))
+        return -1;
+    struct sliver s AUTO_SLIVER = { 0 };
+    return sliver_get(c, SLIVER, &s, err) ? -1
+                                          : migration_add(c, &s, "o", "request", NULL, operation, err);
+}
+
+static int get_operation(struct db_conn *c, void *arg, struct err *err) {
+    struct operation *op = arg;
+    char id[37];
+    memcpy(id, op->id, sizeof id);
+    return operation_get(c, id, op, err);
+}
+
+/* One life of the aggregate: goes on with the migration; exit status 0: done, 3: aborted. */
+static void one_life(struct sim *sim, const char *operation) {
+    struct aggregate am;
+    struct err err = ERR_INIT;
+    struct operation op AUTO_OPERATION = { 0 };
+    am_open(&am, sim);
+    snprintf(op.id, sizeof op.id, "%s", operation);
+    if (db_read(am.db, get_operation, &op, &err)) _exit(4);
+    int rc = migration_run(&am, &op, &err);
+    am_close(&am);
+    _exit(rc ? 3 : 0);
+}
+
+enum outcome { DONE = 0, ABORTED = 3 };
+
+struct story {
+    struct sim *sim;
+    char operation[37];
+    int lives;
+    int outcome;
+};
+
+static void begin(struct story *t) {
+    struct aggregate am;
+    struct err err = ERR_INIT;
+    snprintf(db_path, sizeof db_path, "%s/am.db", dir);
+    char *others[] = { "", "-wal", "-shm" };
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        char path[80];
+        snprintf(path, sizeof path, "%s%s", db_path, others[i]);
+        unlink(path);
+    }
+    *t = (struct story){ .sim = sim_new(SLIVER) };
+    am_open(&am, t->sim);
+    ck_assert_msg(db_write(am.db, populate, t->operation, &err) == 0, "%s", err.msg);
+    am_close(&am);
+}
+
+/* Runs lives until one ends by itself. `arm` is called in the first child, before it works. */
+static void play(struct story *t, void (*arm)(int n), int n) {
+    for (t->lives = 1; t->lives <= RESTARTS_MAX; t->lives++) {
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+            if (arm && t->lives == 1) arm(n);
+            one_life(t->sim, t->operation);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        if (WIFSIGNALED(status)) {
+            ck_assert_int_eq(WTERMSIG(status), SIGKILL);
+            continue;
+        }
+        t->outcome = WEXITSTATUS(status);
+        return;
+    }
+    ck_abort_msg("no end after %d lives", RESTARTS_MAX);
+}
+
+static void pay(void *ctx, const char *id, const char *state) {
+    (void)state;
+    struct aggregate *am = ctx;
+    struct operation op AUTO_OPERATION = { 0 };
+    snprintf(op.id, sizeof op.id, "%s", id);
+    ck_assert_int_eq(db_read(am->db, get_operation, &op, NULL), 0);
+    if (!strcmp(op.kind, "cleanup")) ck_assert_int_eq(debt_run(am, &op, NULL), 0);
+}
+
+struct open_ids {
+    char ids[8][37];
+    int count;
+};
+
+static void collect(void *ctx, const char *id, const char *state) {
+    (void)state;
+    struct open_ids *o = ctx;
+    if (o->count < 8) snprintf(o->ids[o->count++], 37, "%s", id);
+}
+
+static int open_fn(struct db_conn *c, void *arg, struct err *err) {
+    return operation_db_open(c, collect, arg, err);
+}
+
+/* What a ticker and its workers would do once the nodes are there again. */
+static void heal(struct story *t) {
+    struct aggregate am;
+    struct open_ids open = { .count = 0 };
+    am_open(&am, t->sim);
+    debt_tick(&am);
+    for (int i = 0; i < 3; i++) forwarding_tick(&am);
+    ck_assert_int_eq(db_read(am.db, open_fn, &open, NULL), 0);
+    for (int i = 0; i < open.count; i++) pay(&am, open.ids[i], "");
+    am_close(&am);
+}
+
+/* The verdict, from the nodes; and whether the database says the same. */
+static void judge(struct story *t, const char *what, int n) {
+    heal(t);
+    const char *home = t->outcome == DONE ? "h2" : "h1";
+    if (sim_state(t->sim, "h3") == SIM_RUNNING) home = "h3";
+    ck_assert_msg(sim_most_running(t->sim) == 1, "%s %d: ran twice", what, n);
+    ck_assert_msg(sim_running(t->sim) == 1, "%s %d: %d run (last error: %s)", what, n,
+                  sim_running(t->sim), sim_last_error(t->sim));
+    ck_assert_msg(sim_state(t->sim, home) == SIM_RUNNING, "%s %d: not on %s", what, n, home);
+    ck_assert_msg(sim_leaks(t->sim) == 0, "%s %d: %d leaks (outcome %d, last error: %s)", what, n,
+                  sim_leaks(t->sim), t->outcome, sim_last_error(t->sim));
+    ck_assert_msg(sim_forwarders(t->sim) == 1, "%s %d: %d forward", what, n, sim_forwarders(t->sim));
+    struct aggregate am;
+    am_open(&am, t->sim);
+    struct sliver s AUTO_SLIVER = { 0 };
+    ck_assert_int_eq(sliver_find(&am, SLIVER, &s, NULL), 0);
+    ck_assert_str_eq(s.node, home);
+    ck_assert_str_eq(s.state, "ready");
+    if (t->outcome == DONE) ck_assert_int_eq(s.epoch, sim_epoch(t->sim, home));
+    struct node target AUTO_NODE = { 0 };
+    ck_assert_int_eq(node_find(&am, "h2", &target, NULL), 0);
+    ck_assert_int_eq(target.used_memory_mib, strcmp(home, "h2") == 0 ? 128 : 0); /* no claim left */
+    am_close(&am);
+    sim_free(t->sim);
+}
+
+START_TEST(moves) {
+    struct story t;
+    begin(&t);
+    play(&t, NULL, 0);
+    ck_assert_int_eq(t.outcome, DONE);
+    ck_assert_int_eq(t.lives, 1);
+    judge(&t, "plain", 0);
+}
+END_TEST
+
+static struct sim *armed_sim;
+static enum sim_fault armed_fault;
+static void arm_call(int n) { sim_fault(armed_sim, n, armed_fault, 1); }
+
+/* Every call to a node meets the fault, one after the other. Returns how many calls there are. */
+static int at_every_call(enum sim_fault fault, const char *what) {
+    for (int n = 1; n < 200; n++) {
+        struct story t;
+        begin(&t);
+        armed_sim = t.sim;
+        armed_fault = fault;
+        play(&t, arm_call, n);
+        bool beyond = sim_calls(t.sim) < n;
+        judge(&t, what, n);
+        if (beyond) return n - 1;
+    }
+    ck_abort_msg("no end of calls");
+    return 0;
+}
+
+START_TEST(killed_before_every_call) {
+    ck_assert_int_gt(at_every_call(SIM_KILL_BEFORE, "killed before call"), 20);
+}
+END_TEST
+START_TEST(killed_after_every_call) {
+    ck_assert_int_gt(at_every_call(SIM_KILL_AFTER, "killed after call"), 20);
+}
+END_TEST
+START_TEST(every_call_unreachable_once) { at_every_call(SIM_UNREACHABLE, "unreachable at call"); }
+END_TEST
+START_TEST(every_reply_lost_once) { at_every_call(SIM_REPLY_LOST, "reply lost of call"); }
+END_TEST
+START_TEST(every_call_delivered_twice) { at_every_call(SIM_TWICE, "delivered twice: call"); }
+END_TEST
+START_TEST(every_call_an_error_once) { at_every_call(SIM_ERROR, "error at call"); }
+END_TEST
+
+static enum db_fault_point armed_point;
+static void arm_db(int n) { db_fail_nth(armed_point, n, DB_FAULT_KILL); }
+
+START_TEST(killed_at_every_transaction) {
+    for (int point = DB_FAULT_BEGIN; point <= DB_FAULT_COMMIT; point++) {
+        armed_point = (enum db_fault_point)point;
+        int n;
+        for (n = 1; n < 400; n++) {
+            struct story t;
+            begin(&t);
+            play(&t, arm_db, n);
+            bool beyond = t.lives == 1;
+            judge(&t, point == DB_FAULT_BEGIN ? "killed at begin" : "killed at commit", n);
+            if (beyond) break;
+        }
+        ck_assert_int_gt(n, 30);
+    }
+}
+END_TEST
+
+int main(void) {
+    if (!mkdtemp(dir)) return 2;
+    log_set_levels("error");
+    Suite *suite = suite_create("engine");
+    TCase *tc = tcase_create("faults");
+    tcase_set_timeout(tc, 300);
+    tcase_add_test(tc, moves);
+    tcase_add_test(tc, killed_before_every_call);
+    tcase_add_test(tc, killed_after_every_call);
+    tcase_add_test(tc, every_call_unreachable_once);
+    tcase_add_test(tc, every_reply_lost_once);
+    tcase_add_test(tc, every_call_delivered_twice);
+    tcase_add_test(tc, every_call_an_error_once);
+    tcase_add_test(tc, killed_at_every_transaction);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    char command[80];
+    static const char *const names[] = { "am.db", "am.db-wal", "am.db-shm" };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        snprintf(command, sizeof command, "%s/%s", dir, names[i]);
+        unlink(command);
+    }
+    rmdir(dir);
+    return failed ? 1 : 0;
+}
