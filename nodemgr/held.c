@@ -150,12 +150,13 @@ static int64_t drain_tap(const struct held_tap *tap, uint8_t *space, held_fn *fn
                          struct err *err) {
     int skip, got, calm = 0;
     int64_t frames = 0;
-    if (header_bytes(tap, &skip, err) || netdev_open(tap->name, err)) return -1;
+    if (header_bytes(tap, &skip, err)) return -1;
     while (calm < CALM_LOOKS) {
         struct netdev_gate gate;
         int64_t before = frames;
         while ((got = drain_one(tap, skip, space, fn, ctx, err)) > 0) frames++;
         if (got < 0 || netdev_gate_read(tap->name, &gate, err)) return -1;
+        if (gate.frames > 0 && netdev_let_pass(tap->name, err)) return -1;
         calm = gate.frames == 0 && frames == before ? calm + 1 : 0;
         usleep(200);
     }

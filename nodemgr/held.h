@@ -57,10 +57,10 @@ int held_settle(struct held *h, int timeout_ms, struct err *err);
 typedef int held_fn(void *ctx, const char *tap, const void *header, const void *frame,
                     size_t length, struct err *err);
 
-/* Once the process is gone and the switches are turned: open the gates of the source's taps and
- * hand over every frame that is left, tap by tap, oldest first. Returns how many, or -1 (also when
+/* Once the process is gone and the switches are turned: let the source's gates empty themselves,
+ * by portions that the taps' queues take however slow fn is, and hand over every frame that is left, tap by tap, oldest first. Returns how many, or -1 (also when
  * fn failed: that frame and the later ones of its tap are lost). Blocks for as long as fn does,
- * and is over when a tap's gate and queue are empty. */
+ * and is over when a tap's gate and queue are empty; the gates stay held. */
 int64_t held_drain(struct held *h, held_fn *fn, void *ctx, struct err *err);
 
 /* Close the duplicates. The taps stay; what waited in them is gone if nobody else has them open.

@@ -16,6 +16,10 @@
  *   held      every frame costs more than the bucket can ever have, so nothing passes and all
  *             wait in order; the kernel looks again every half millisecond, so opening needs no
  *             kick from outside;
+ *             A frame that waits in a gate still counts against the send buffer of the socket it
+ *             came from. Open vSwitch's kernel datapath has none; its userspace datapath sends
+ *             for all ports by one, whose default takes about 250 small or 90 full frames, so
+ *             set net.core.wmem_default to NETDEV_HOLD_BYTES before ovs-vswitchd starts.
  *   catch-up  what was held goes out at a pace a guest can follow, then the gate opens fully.
  */
 #ifndef JOGAK_NODEMGR_NETDEV_H
@@ -53,8 +57,10 @@ int netdev_hold(const char *name, struct err *err);
  * Idempotent. Errors: as netdev_hold(). */
 #define NETDEV_RELEASE_MS 2000
 int netdev_release(const char *name, struct err *err);
-/* The same, without pacing or waiting: for a reader that keeps up, such as a drain. */
-int netdev_open(const char *name, struct err *err);
+/* Let a portion of what is held pass (some 4096 frames, half of a tap's queue), and hold again.
+ * For a reader that empties the tap in between, so that its queue never overflows. Takes a
+ * millisecond. Errors: as netdev_hold(). */
+int netdev_let_pass(const char *name, struct err *err);
 
 struct netdev_gate {
     bool held;
