@@ -255,6 +255,18 @@ static void set_body(CURL *curl, const struct http_call *call, const char *text)
     if (!plain_get) curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+/* libcurl asks at each piece of data, and about once a second when there is none. */
+static int on_progress(void *cancel, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load((const atomic_bool *)cancel);
+}
+
+static void set_cancel(CURL *curl, const atomic_bool *cancel) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, cancel ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, cancel ? on_progress : NULL);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)cancel);
+}
+
 static void set_options(struct http_client *c, struct exchange *x) {
     CURL *curl = x->handle->curl;
     int64_t timeout_ms = x->call->timeout_ms > 0 ? x->call->timeout_ms : 1;
@@ -274,6 +286,7 @@ static void set_options(struct http_client *c, struct exchange *x) {
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
     set_trust(c, x->handle);
+    set_cancel(curl, x->call->cancel);
 }
 
 /* Who an error came from: the URN when we know whom we wanted, else "host:port". */
@@ -292,6 +305,8 @@ static int transport_error(struct exchange *x, CURLcode rc, struct err *err) {
     long sent = 0;
     const char *why = x->handle->message[0] ? x->handle->message : curl_easy_strerror(rc);
     describe_peer(x->handle, peer, sizeof peer);
+    if (rc == CURLE_ABORTED_BY_CALLBACK)
+        return err_set(err, ERR_CANCELLED, "%s: the call was cancelled", peer);
     curl_easy_getinfo(x->handle->curl, CURLINFO_REQUEST_SIZE, &sent);
     if (x->too_large)
         return err_set(err, ERR_TOO_LARGE, "%s: the answer is larger than %zu bytes", peer, x->max);

@@ -12,6 +12,8 @@
 
 #include "json.h"
 
+#include <stdatomic.h>
+
 struct http_client;
 struct http_client_options {
     const char *key_pem, *cert_pem; /* ours, texts; NULL: no client certificate */
@@ -41,6 +43,9 @@ struct http_call {
      * anything else to end the call. */
     int (*on_data)(void *ctx, const void *data, size_t length);
     void *on_data_ctx;
+    /* Once another thread raises it the call ends with ERR_CANCELLED, within about a second, and
+     * the outcome is unknown; may be NULL. */
+    const atomic_bool *cancel;
 };
 struct http_answer {
     unsigned status;

@@ -131,6 +131,7 @@ int transfer_call(struct transfer *t, struct http_call *call, const char *path,
     call->url = url;
     call->peer_urn = t->how->peer_urn;
     call->headers = headers;
+    call->cancel = t->how->cancel;
     for (int try = 1;; try++) {
         if (transfer_check(t, err)) return -1;
         if (http_call(t->how->client, call, ret, &mine) == 0) return 0;

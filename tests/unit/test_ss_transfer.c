@@ -285,6 +285,36 @@ START_TEST(a_lying_store_is_not_believed) {
 }
 END_TEST
 
+/* A store that falls silent: the cancellation does not wait for it. */
+static atomic_bool silent;
+static int silent_get(void *ctx, const struct http_request *req, struct http_reply *reply,
+                      struct err *err) {
+    atomic_store(&silent, true);
+    clock_sleep_ms(5000);
+    return chunks_get(ctx, req, reply, err);
+}
+
+static void *cancel_in_the_silence(void *arg) {
+    while (!atomic_load(&silent)) clock_sleep_ms(10);
+    atomic_store(&cancel, true);
+    return arg;
+}
+
+START_TEST(a_silent_store_does_not_hold_up_a_cancellation) {
+    const char *digest = uploaded();
+    pthread_t thread;
+    for (size_t i = 0; i < table.count; i++)
+        if (rows[i].handler == chunks_get) rows[i].handler = silent_get;
+    atomic_store(&silent, false);
+    ck_assert_int_eq(pthread_create(&thread, NULL, cancel_in_the_silence, NULL), 0);
+    int64_t from_ms = clock_monotonic_ms();
+    ck_assert_int_eq(fetch(digest), -1);
+    ck_assert_int_eq(ss_err.code, ERR_CANCELLED);
+    ck_assert_int_lt(clock_monotonic_ms() - from_ms, 4000);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 static int lying_manifest(void *ctx, const struct http_request *req, struct http_reply *reply,
                           struct err *err) {
     (void)ctx, (void)req, (void)err;
@@ -394,6 +424,7 @@ int main(void) {
     tcase_add_test(t, only_what_is_lacked_is_moved);
     tcase_add_test(t, damage_at_the_store_is_named_and_an_upload_heals_it);
     tcase_add_test(t, a_lying_store_is_not_believed);
+    tcase_add_test(t, a_silent_store_does_not_hold_up_a_cancellation);
     tcase_add_test(t, another_manifest_is_not_believed);
     tcase_add_test(t, what_is_not_there_is_told);
     tcase_add_test(t, the_store_restarts_meanwhile);
