@@ -13,6 +13,7 @@
 LOG_MODULE("nm.tunnel");
 
 #define RETRY_MS 2
+#define LOCAL_BUFFER_BYTES (1 << 20) /* what a reader may take in one go */
 #define ROOM_MIN (WIRE_HEADER_BYTES + 4096) /* below this no further DATA frame is begun */
 
 void mux_init(struct mux *m, int epoll_fd, bool initiator, uint32_t window_ours) {
@@ -69,6 +70,8 @@ static void stream_reset_errno(struct mux *m, struct mux_stream *s, const char *
 }
 
 static int stream_watch(struct mux *m, struct mux_stream *s) {
+    int bytes = LOCAL_BUFFER_BYTES; /* a wish: without CAP_NET_ADMIN the default stays */
+    setsockopt(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
     struct epoll_event e = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                              .data.u64 = mux_tag(MUX_TAG_STREAM, s->id) };
     s->readable = s->writable = true; /* an edge that was before us is never told */
