@@ -1,4 +1,6 @@
 """The OpenAPI documents of schemas/, and JSON Schema validation against them."""
+import datetime
+import ipaddress
 import os
 import re
 
@@ -83,24 +85,63 @@ def schema_name(service, ref):
 
 
 def _store():
-    return {"mem:///" + file: value for file, value in DOCUMENTS.items()} | {
-        "mem:///" + file.replace(".openapi", ""): value for file, value in DOCUMENTS.items()}
+    return {"https://jogak.invalid/" + file: value for file, value in DOCUMENTS.items()} | {
+        "https://jogak.invalid/" + file.replace(".openapi", ""): value for file, value in DOCUMENTS.items()}
 
 
 _STORE = _store()
-# Its own "format" checks need packages that are not there; "date-time" is checked by pattern.
+# Its own checks of formats need packages that are not there; these are ours, from the RFCs.
 _FORMATS = jsonschema.FormatChecker(formats=())
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
-_MAC = re.compile(r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")
-_FORMATS.checks("date-time")(lambda v: not isinstance(v, str) or bool(_STAMP.match(v)))
-_FORMATS.checks("mac")(lambda v: not isinstance(v, str) or bool(_MAC.match(v)))
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.A)
+_MAC = re.compile("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+
+def _is_stamp(text):  # RFC 3339, section 5.6
+    parts = _STAMP.fullmatch(text)
+    if not parts:
+        return False
+    try:
+        datetime.datetime.fromisoformat(f"{parts[1]}T{parts[2]}")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_cidr(text):
+    address, _, prefix = text.partition("/")
+    if not re.fullmatch("0|[1-9][0-9]{0,2}", prefix):
+        return False
+    try:
+        return int(prefix) <= ipaddress.ip_address(address).max_prefixlen and "%" not in address
+    except ValueError:
+        return False
+
+
+def _is_ipv4(text):
+    try:
+        return bool(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
+
+
+for _name, _test in {"date-time": _is_stamp, "mac": _MAC.fullmatch, "cidr": _is_cidr, "ipv4": _is_ipv4}.items():
+    _FORMATS.checks(_name)(lambda v, test=_test: not isinstance(v, str) or bool(test(v)))
+
+
+def _pattern(_validator, pattern, value, _schema):
+    # ECMA's "$" is the end of the text; Python's also stands before a last newline.
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
 def validator(file, schema):
     """A validator of a piece of `file`."""
-    base = "mem:///" + file
+    base = "https://jogak.invalid/" + file
     resolver = jsonschema.RefResolver(base, DOCUMENTS[file], store=_STORE)
-    return jsonschema.Draft202012Validator(schema, resolver=resolver, format_checker=_FORMATS)
+    return _Validator(schema, resolver=resolver, format_checker=_FORMATS)
 
 
 def validator_of(name):
