@@ -6,7 +6,9 @@
  * QEMU is gone, provided that somebody keeps the tap's file open. So:
  *
  *   source agent                                   target agent
- *   held_grab(pid of QEMU)                         netdev_hold(tap), before any switch is turned
+ *   (netdev_gate(tap) when its domain was started)
+ *   held_grab(pid of QEMU)                         netdev_hold(tap), when libvirt has prepared its
+ *                                                  domain and before any switch is turned
  *   netdev_hold(tap); held_settle()
  *   the guest is suspended; memory goes over; QEMU ends; commit
  *                       all switches are turned to the target

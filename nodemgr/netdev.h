@@ -48,9 +48,15 @@ char **netdev_list(const char *prefix, struct err *err);
 void netdev_names_free(char **names);
 bool netdev_exists(const char *name);
 
-/* Close the gate: frames for the guest wait in order. It works at once, loses nothing, and is
- * idempotent. Errors: ERR_NOT_FOUND, ERR_CONFLICT (no gate: not a tap of ours), ERR_UNSUPPORTED (a
- * kernel before 5.17, which does not know a least packet size in its token bucket). */
+/* Put the (open) gate on a tap that has none; one that is there stays as it is. To be called
+ * whenever libvirt has started a domain or has prepared an incoming one, since libvirt replaces the
+ * root qdisc of every tap by noqueue then. Replacing it loses the frames of some milliseconds, so
+ * do it before the guest runs. Errors: ERR_NOT_FOUND, ERR_CONFLICT (no tap). */
+int netdev_gate(const char *name, struct err *err);
+/* Close the gate: frames for the guest wait in order. It works at once and is idempotent. It loses
+ * nothing where there is a gate; where libvirt took it away, see netdev_gate(): one is made first.
+ * Errors: ERR_NOT_FOUND, ERR_CONFLICT (no tap), ERR_UNSUPPORTED (a kernel before 5.17, which does
+ * not know a least packet size in its token bucket). */
 int netdev_hold(const char *name, struct err *err);
 /* Open the gate: first what was held, at a pace, then everything. Call it when the guest runs.
  * Blocks until the gate is empty, at most NETDEV_RELEASE_MS; live traffic flows meanwhile.

@@ -399,6 +399,48 @@ START_TEST(test_hold_survives_attach) {
 }
 END_TEST
 
+static void root_qdisc(const char *name, const char *kind) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("tc", "tc", "qdisc", "replace", "dev", name, "root", kind, (char *)NULL);
+        _exit(1);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    ck_assert_int_eq(status, 0);
+}
+
+/* libvirt puts noqueue on every tap of a domain that it starts. */
+START_TEST(test_gate_comes_back) {
+    struct err err = ERR_INIT;
+    struct netdev_gate gate;
+    OK(netdev_tap_create("dst0", 1500, NETDEV_TAP_QUEUE_FRAMES, &err));
+    struct guest *g = guest_memory(0);
+    pid_t qemu = guest_start(g, "dst0");
+    for (int with_gate = 0; with_gate < 2; with_gate++) {
+        root_qdisc("dst0", "noqueue");
+        OK(netdev_gate_read("dst0", &gate, &err));
+        ck_assert(!gate.held && gate.frames == 0);
+        OK(netdev_release("dst0", &err));
+        if (with_gate) OK(netdev_gate("dst0", &err));
+        OK(netdev_hold("dst0", &err));
+        OK(netdev_gate("dst0", &err)); /* changes nothing */
+        int fd = sender("dst0");
+        uint8_t frame[64];
+        frame_make(frame, (uint32_t)with_gate);
+        ck_assert_int_eq(send(fd, frame, sizeof frame, 0), (ssize_t)sizeof frame);
+        usleep(20000);
+        OK(netdev_gate_read("dst0", &gate, &err));
+        ck_assert(gate.held && gate.frames == 1);
+        OK(netdev_release("dst0", &err));
+        usleep(20000);
+        ck_assert_uint_eq(g->n, (unsigned)with_gate + 1);
+        close(fd);
+    }
+    guest_kill(qemu);
+}
+END_TEST
+
 /* --- segmentation offload --- */
 
 #define GSO_PAYLOAD 4000
@@ -503,6 +545,7 @@ int main(void) {
     tcase_set_timeout(t, 30);
     tcase_add_test(t, test_taps);
     tcase_add_test(t, test_hold_survives_attach);
+    tcase_add_test(t, test_gate_comes_back);
     tcase_add_test(t, test_no_frame_is_lost_doubled_or_out_of_order);
     tcase_add_test(t, test_fast_sender);
     tcase_add_test(t, test_source_resumes);
