@@ -39,18 +39,23 @@ def _number(schema, random):
 
 
 def good(file, schema, random, depth=0):
-    """A value that obeys the schema (if it has no anyOf, not and the like)."""
+    """A value that obeys the schema (if it has no allOf, not and the like)."""
     file, schema = doc.follow(file, schema)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
         return random.choice(schema["enum"])
+    for key in "oneOf", "anyOf":
+        if key in schema:
+            return good(file, random.choice(schema[key]), random, depth)
     kind = schema.get("type", "object")
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "string":
         return _text(schema, random)
     if kind in ("integer", "number"):
         return _number(schema, random) + (0.25 if kind == "number" and "maximum" not in schema else 0)
+    if kind == "null":
+        return None
     if kind == "boolean":
         return random.random() < 0.5
     if kind == "array":
