@@ -60,12 +60,12 @@ char *format_time(const json *value) {
 char *format_until(const json *value) {
     int64_t ms;
     if (!json_str(value) || clock_parse_rfc3339(json_str(value), &ms)) return format_plain(value);
-    int64_t minutes = (ms - clock_wall_ms()) / 60000;
+    int64_t left_ms = ms - clock_wall_ms(), minutes = (left_ms + 30000) / 60000;
     char *when AUTO_FREE = time_text(ms);
-    if (minutes < 0) return xasprintf("%s (over)", when);
+    if (left_ms < 0) return xasprintf("%s (over)", when);
     if (minutes < 120) return xasprintf("%s (%d min)", when, (int)minutes);
-    if (minutes < 48 * 60) return xasprintf("%s (%d h)", when, (int)(minutes / 60));
-    return xasprintf("%s (%d days)", when, (int)(minutes / 1440));
+    if (minutes < 48 * 60) return xasprintf("%s (%d h)", when, (int)((minutes + 30) / 60));
+    return xasprintf("%s (%d days)", when, (int)((minutes + 720) / 1440));
 }
 
 char *format_size(int64_t bytes, char *buf, size_t size) {

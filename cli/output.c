@@ -88,7 +88,8 @@ static void table_said(struct output *o, const json *value, const char *text) {
 
 static void print_json(struct output *o, const json *value) {
     char *text AUTO_FREE = json_text_pretty(value);
-    fprintf(o->out, "%s\n", text);
+    size_t n = strlen(text);
+    fprintf(o->out, "%s%s", text, n && text[n - 1] == '\n' ? "" : "\n");
 }
 
 static void json_list(struct output *o, const json *items, const struct column *columns) {

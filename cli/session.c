@@ -46,9 +46,8 @@ int session_begin(struct session *s, struct err *err) {
     if (!dir) return -1;
     s->dir = dir;
     char *path AUTO_FREE = session_path(s, "config"), id[UUID_TEXT_BYTES];
-    if (access(path, F_OK)) path[0] = '\0';
     log_set_request_id(uuid_new(id));
-    return config_load(path[0] ? path : NULL, rows, COUNT_OF(rows), &s->config, err);
+    return config_load(path, rows, COUNT_OF(rows), &s->config, err);
 }
 
 int session_save(struct session *s, struct err *err) {

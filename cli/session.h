@@ -80,11 +80,11 @@ json *session_json(struct session *s, enum session_service to, const char *as, c
 json *session_list(struct session *s, enum session_service to, const char *as, struct err *err,
                    const char *path, ...) __attribute__((format(printf, 5, 6)));
 /* A streamed GET: on_data gets each piece and ends it by returning non-zero. headers as in
- * http_call, may be NULL. */
+ * http_call, may be NULL. timeout_ms ends it with ERR_TIMEOUT; 0: never (a week). */
 int session_stream(struct session *s, enum session_service to, const char *as, const char *path,
                    const char *const *headers,
                    int (*on_data)(void *ctx, const void *data, size_t length), void *ctx,
-                   struct err *err);
+                   int64_t timeout_ms, struct err *err);
 /* To any URL: for the console, which is at the node. */
 int session_call(struct session *s, const struct http_call *call, struct http_answer *ret,
                  struct err *err);

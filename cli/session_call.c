@@ -77,6 +77,7 @@ struct request {
     const char *const *headers;
     int (*on_data)(void *ctx, const void *data, size_t length);
     void *ctx;
+    int64_t timeout_ms; /* 0: the usual one */
 };
 
 static int send_once(struct session *s, const struct request *r, bool fresh,
@@ -98,7 +99,7 @@ static int send_once(struct session *s, const struct request *r, bool fresh,
     char *url AUTO_FREE = xasprintf("%s%s", base, r->path);
     const struct http_call call = {
         .method = r->method, .url = url, .peer_urn = urn, .body = r->body, .headers = headers,
-        .timeout_ms = r->on_data ? STREAM_MS : TIMEOUT_MS, .on_data = r->on_data,
+        .timeout_ms = r->timeout_ms ? r->timeout_ms : TIMEOUT_MS, .on_data = r->on_data,
         .on_data_ctx = r->ctx,
     };
     if (session_call(s, &call, ret, err) == 0) return 0;
@@ -171,9 +172,10 @@ json *session_list(struct session *s, enum session_service to, const char *as, s
 int session_stream(struct session *s, enum session_service to, const char *as, const char *path,
                    const char *const *headers,
                    int (*on_data)(void *ctx, const void *data, size_t length), void *ctx,
-                   struct err *err) {
+                   int64_t timeout_ms, struct err *err) {
     const struct request r = { .to = to, .as = as, .method = "GET", .path = path,
-                               .headers = headers, .on_data = on_data, .ctx = ctx };
+                               .headers = headers, .on_data = on_data, .ctx = ctx,
+                               .timeout_ms = timeout_ms ? timeout_ms : STREAM_MS };
     struct http_answer answer AUTO_ANSWER = { 0 };
     return send_request(s, &r, &answer, err);
 }

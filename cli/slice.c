@@ -114,7 +114,10 @@ static int shut_down(struct cli *cli, struct err *err) {
 
 static int use(struct cli *cli, struct err *err) {
     const char *name = named(cli, err);
-    if (!name) return -1;
+    json *slice AUTO_JSON = name ? session_json(&cli->session, SESSION_CLEARINGHOUSE, NULL, "GET",
+                                                NULL, err, "/v1/slices/%s", name)
+                                 : NULL;
+    if (!slice) return -1;
     session_set(&cli->session.config.slice, name);
     if (session_save(&cli->session, err)) return -1;
     output_said(&cli->output, NULL, "commands are about slice %s from now on", name);

@@ -36,7 +36,7 @@ static bool ask(struct session *s, enum session_service which, const char *name,
         json_set_str(row, "url", url);
         about = session_json(s, which, NULL, "GET", NULL, &err, "/v1");
     }
-    json_set_str(row, "state", about ? "up" : url ? "down" : "unknown");
+    json_set_str(row, "state", about ? "up" : json_has(row, "url") ? "down" : "unknown");
     if (!about) {
         json_set_str(row, "problem", err.msg);
         return false;
