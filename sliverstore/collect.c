@@ -8,6 +8,7 @@
 #include "common/mem.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <time.h>
 
 LOG_MODULE("ss.collect");
@@ -15,6 +16,9 @@ LOG_MODULE("ss.collect");
 #define BATCH_CHUNKS 500 /* rows of one transaction, so that uploads wait little */
 #define ANSWER_MS 800
 #define ROUND_MS INT64_C(3600000)
+#define TIDY_S 20
+
+static const char SQL_SHRINK[] = "PRAGMA shrink_memory";
 
 struct collector {
     struct store *store;
@@ -185,14 +189,35 @@ int collect_post(void *ctx, const struct http_request *req, struct http_reply *r
 
 /* --- the thread --- */
 
-/* Waits an interval; true when it is time to end. */
-static bool rest(struct collector *c) {
+/* Waits so long; true when it is time to end. */
+static bool wait_s(struct collector *c, int64_t seconds) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += c->store->config->collect_interval_s;
+    until.tv_sec += seconds;
     WITH_LOCK(&c->lock);
     while (!c->stop && pthread_cond_timedwait(&c->wake, &c->lock, &until) == 0) {}
     return c->stop;
+}
+
+static int shrink(struct db_conn *c, void *arg, struct err *err) {
+    (void)arg;
+    return db_exec(c, NULL, err, SQL_SHRINK, "");
+}
+
+/* Waits an interval. Meanwhile what a transfer has left in caches is given back when it is over. */
+static bool rest(struct collector *c) {
+    uint64_t seen = 0;
+    for (int64_t left = c->store->config->collect_interval_s; left > 0; left -= TIDY_S) {
+        if (wait_s(c, left < TIDY_S ? left : TIDY_S)) return true;
+        struct db_stats stats;
+        db_stats(c->store->db, &stats);
+        if (stats.functions == seen) continue;
+        db_write(c->store->db, shrink, NULL, NULL);
+        malloc_trim(0);
+        db_stats(c->store->db, &stats);
+        seen = stats.functions;
+    }
+    return false;
 }
 
 static void *collect_thread(void *arg) {

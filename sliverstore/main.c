@@ -38,8 +38,11 @@ static int serve(struct service *service, struct store *store, const struct iden
 static int run(struct service *service, struct err *err) {
     struct store_config *config = service->config;
     struct identity identity = { 0 };
-    if (schema_load(err) || identity_open(&config->base, "ss", &identity, err)) return -1;
+    static const char *const documents[] = { "common", "sliverstore", NULL };
+    if (schema_load_only(documents, err) || identity_open(&config->base, "ss", &identity, err))
+        return -1;
     struct store *store = store_open(config, &identity, err);
+    malloc_trim(0); /* reading the documents left much behind */
     int failed = store ? serve(service, store, &identity, err) : -1;
     store_close(store);
     identity_done(&identity);
@@ -52,12 +55,12 @@ int main(int argc, char **argv) {
     struct err err = ERR_INIT;
     /* Chunks and manifests are large and short-lived: give their memory back at once. */
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_ARENA_MAX, 1);
     int status = service_begin(&service, argc, argv);
     if (status < 0) {
         status = run(&service, &err) ? 1 : 0;
         if (status) log_error(err.msg, "remedy=\"%s\"", err.remedy);
     }
-    config_free(store_config_rows, store_config_row_count, &config);
+    service_end(&service);
     return status;
 }
