@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/fence.h"
 #include "nodemgr/migration_db.h"
 #include "nodemgr/netdev.h"
 #include "nodemgr/sliver_parts.h"
@@ -322,16 +323,24 @@ static int agrees(const struct migration *m, const json *given, struct err *err)
                    sliver ? sliver : "", (long long)at);
 }
 
-/* One migration of a sliver at a time at this node; a finished one does not count. */
+/* Nothing is left to do for it here; also when its incarnation was deleted meanwhile. */
+static bool is_over(struct migration *m) {
+    enum migration_phase phase = migration_phase(m);
+    struct err ended = ERR_INIT;
+    if (phase == PHASE_UNDONE || phase == PHASE_DRAINED || phase == PHASE_DELIVERED ||
+        phase == PHASE_GONE)
+        return true;
+    return fence_check(m->all->agent->db, m->spec.sliver, m->spec.epoch, &ended) != 0 &&
+           ended.code == ERR_STALE_EPOCH;
+}
+
+/* One migration of a sliver at a time at this node. */
 static int refuse_second(struct migrations *all, const struct migration *m, struct err *err) {
     WITH_LOCK(&all->lock);
     for (struct migration *p = all->first; p; p = p->next) {
-        enum migration_phase phase = migration_phase(p);
-        bool over = phase == PHASE_UNDONE || phase == PHASE_DRAINED || phase == PHASE_DELIVERED ||
-                    phase == PHASE_GONE;
-        if (over || strcmp(p->spec.sliver, m->spec.sliver) != 0) continue;
+        if (strcmp(p->spec.sliver, m->spec.sliver) != 0 || is_over(p)) continue;
         err_set(err, ERR_CONFLICT, "sliver %s is in migration %s already, which is %s",
-                m->spec.sliver, p->id, phases[phase].name);
+                m->spec.sliver, p->id, phases[migration_phase(p)].name);
         return err_remedy(err, "Let that one end, or undo it.");
     }
     return 0;
@@ -441,9 +450,7 @@ json *migration_get(struct migrations *all, const char *id, const char *sliver, 
 int migration_forget(struct migrations *all, const char *id, struct err *err) {
     struct migration *m AUTO_MIGRATION = find(all, id);
     if (!m) return migration_db_delete(all->agent->db, id, err);
-    if (migration_expect(m, "DELETE", err, PHASE_CHECKED, PHASE_UNDONE, PHASE_DRAINED, PHASE_GONE,
-                         PHASE_DELIVERED, PHASE_MAX_))
-        return -1;
+    if (!is_over(m) && migration_expect(m, "DELETE", err, PHASE_CHECKED, PHASE_MAX_)) return -1;
     if (migration_db_delete(all->agent->db, id, err)) return -1;
     unlist(m);
     return 0;

@@ -108,6 +108,17 @@ static int make_ready(struct migration *m, struct err *err) {
     return 0;
 }
 
+/* libvirt compares the document with the domain here, by its name too, and renames at the target:
+ * so it gets the document with our name in it. NULL when it is not the document of that target. */
+static char *with_our_name(struct migration *m, const char *xml) {
+    char name[DOMAIN_NAME_BYTES];
+    char *theirs AUTO_FREE =
+        xasprintf("<name>%s</name>", domain_name(m->spec.sliver, m->epoch, name));
+    const char *at = strstr(xml, theirs);
+    if (!at) return NULL;
+    return xasprintf("%.*s<name>%s</name>%s", (int)(at - xml), xml, m->name, at + strlen(theirs));
+}
+
 int source_prepare(struct migration *m, const json *body, json *extra, struct err *err) {
     const char *xml = json_get_str(body, "destination_xml");
     (void)extra;
@@ -115,7 +126,9 @@ int source_prepare(struct migration *m, const json *body, json *extra, struct er
     if (!xml) return err_set(err, ERR_INVALID, "/destination_xml is needed at the source");
     if (migration_phase(m) == PHASE_PREPARED) return 0;
     free(m->destination_xml);
-    m->destination_xml = xstrdup(xml);
+    m->destination_xml = with_our_name(m, xml);
+    if (!m->destination_xml)
+        return err_set(err, ERR_INVALID, "/destination_xml is not of this migration's target");
     if (make_ready(m, err)) {
         let_go(m);
         return -1;
@@ -289,7 +302,9 @@ int source_drain(struct migration *m, const json *body, json *extra, struct err 
     if (send_leftovers(m, &lost))
         log_warn("frames that waited for the guest are lost", "migration=%s cause=\"%s\"", m->id,
                  lost.msg);
-    held_free(STEAL(m->held));
+    if (m->tunnel && tunnel_close(m->tunnel, CLOSE_MS, &lost))
+        log_info("the tunnel was not closed in peace", "migration=%s cause=\"%s\"", m->id, lost.msg);
+    let_go(m);
     if (sliver_parts_remove(a, &m->spec, err) ||
         sliver_row_delete(a->db, m->spec.sliver, m->spec.epoch, err))
         return -1;
@@ -322,11 +337,14 @@ static bool call_gives_up(struct migration *m) {
     return !m->call_running;
 }
 
-static int open_gates(struct migration *m, struct err *err) {
+/* A tap that cannot be held holds nothing back. */
+static void open_gates(struct migration *m) {
     const char **taps AUTO_FREE = migration_taps(m);
-    for (size_t i = 0; taps[i]; i++)
-        if (netdev_release(taps[i], err)) return -1;
-    return 0;
+    for (size_t i = 0; taps[i]; i++) {
+        struct err err = ERR_INIT;
+        if (netdev_release(taps[i], &err))
+            log_warn("a tap's gate stays as it is", "tap=%s cause=\"%s\"", taps[i], err.msg);
+    }
 }
 
 /* The guest runs again, if it was this migration that paused it. */
@@ -335,11 +353,14 @@ static int bring_back(struct migration *m, struct err *err) {
     struct domain_info info;
     if (hypervisor_state(a->hypervisor, m->name, &info, err)) return -1;
     if (info.state == DOMAIN_ABSENT) {
+        struct err ended = ERR_INIT; /* deleted meanwhile: there is nothing to bring back */
+        if (fence_check(a->db, m->spec.sliver, m->source_epoch, &ended)) return 0;
         err_set(err, ERR_CONFLICT, "sliver %s does not run here any more", m->spec.sliver);
         return err_remedy(err, "If it has arrived at the target, go forward.");
     }
     if (info.state != DOMAIN_RUNNING && hypervisor_resume(a->hypervisor, m->name, err)) return -1;
-    return open_gates(m, err);
+    open_gates(m);
+    return 0;
 }
 
 int source_undo(struct migration *m, const json *body, json *extra, struct err *err) {

@@ -48,6 +48,9 @@ static bool nearly_done(struct migration *m, int64_t allowed_ms) {
     struct err none = ERR_INIT;
     if (hypervisor_job(migration_agent(m)->hypervisor, m->name, &job, &none) || !job.active)
         return false;
+    log_debug("progress", "migration=%s iteration=%lld memory_left=%lld disk_left=%lld bps=%lld",
+              m->id, (long long)job.iteration, (long long)job.memory_remaining,
+              (long long)job.disk_remaining, (long long)job.rate_bps);
     if (job.iteration < 2 || job.rate_bps <= 0) return false;
     return job.memory_remaining * 1000 / job.rate_bps <= allowed_ms;
 }

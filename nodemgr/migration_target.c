@@ -111,8 +111,10 @@ int target_confirm(struct migration *m, const json *body, json *extra, struct er
     if (migration_expect(m, "confirm", err, PHASE_ARRIVED, PHASE_ACTIVE, PHASE_DELIVERED,
                          PHASE_MAX_))
         return -1;
+    if (migration_phase(m) != PHASE_ARRIVED) return 0;
     if (hypervisor_state(migration_agent(m)->hypervisor, m->name, &info, err)) return -1;
-    if (info.state == DOMAIN_PAUSED || migration_phase(m) != PHASE_ARRIVED) return 0;
+    /* No flow leads here yet, so nothing has passed the gates that libvirt took away. */
+    if (info.state == DOMAIN_PAUSED) return sliver_parts_gate(&m->spec, true, err);
     return err_set(err, ERR_CONFLICT, "sliver %s should be paused here and is %s", info.sliver,
                    domain_state_name(info.state));
 }
@@ -156,13 +158,13 @@ static int release_taps(struct migration *m, struct err *err) {
  * nothing is on its way any more. */
 int target_deliver(struct migration *m, const json *body, json *extra, struct err *err) {
     (void)body;
-    struct err ignored = ERR_INIT;
+    struct err ignored = ERR_INIT; /* the source closes it when it has drained */
     if (migration_expect(m, "deliver", err, PHASE_ACTIVE, PHASE_DELIVERED, PHASE_MAX_)) return -1;
     if (migration_phase(m) == PHASE_ACTIVE) {
         if (release_taps(m, err)) return -1;
         migration_set_phase(m, PHASE_DELIVERED);
     }
-    if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &ignored); /* the source may have closed it */
+    if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &ignored);
     tunnel_free(STEAL(m->tunnel));
     migration_remove_directory(m);
     WITH_LOCK(&m->lock);

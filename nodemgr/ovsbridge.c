@@ -165,11 +165,17 @@ static void read_interface(const json *row, struct switch_port *p) {
     copy_text(p->error, sizeof(p->error), json_str(ovsdb_atom(json_get(row, "error"))));
 }
 
+/* A port without QoS settings loses its queueing discipline whenever ovs-vswitchd looks at it, and
+ * with it a tap's gate (netdev.h). This type makes ovs-vswitchd leave it alone. All ports share
+ * one row, since rows of QoS outlive the ports that name them. */
+#define QOS_NOOP "linux-noop"
+
 /* A port of the bridge as it is now. */
 struct found {
     json *results;    /* owns what follows */
     const char *uuid; /* NULL: there is none of that name */
     json *interface;  /* its row */
+    const char *qos;  /* a QoS row of type linux-noop; NULL: there is none */
 };
 
 static void found_done(struct found *f) { json_put(f->results); }
@@ -184,6 +190,8 @@ static int find_port(struct ovsdb *db, const char *bridge, const char *name, str
     json_add(ops, ovsdb_select("Bridge", name_is(bridge), STRINGS("ports")));
     json_add(ops, ovsdb_select("Port", name_is(name), STRINGS("_uuid")));
     json_add(ops, ovsdb_select("Interface", name_is(name), columns));
+    json_add(ops, ovsdb_select("QoS", ovsdb_where("type", "==", json_string(QOS_NOOP)),
+                               STRINGS("_uuid")));
     AUTO_JSON json *results = ovsdb_transact(db, ops, deadline_ms, err);
     if (!results) return -1;
     json *bridge_found = json_at(ovsdb_rows(results, 0), 0);
@@ -197,6 +205,7 @@ static int find_port(struct ovsdb *db, const char *bridge, const char *name, str
         return err_set(err, ERR_CONFLICT, "port %s is on another bridge than %s", name, bridge);
     ret->uuid = uuid;
     ret->interface = json_at(ovsdb_rows(results, 2), 0);
+    ret->qos = ovsdb_uuid_text(json_get(json_at(ovsdb_rows(results, 3), 0), "_uuid"));
     ret->results = STEAL(results);
     return 0;
 }
@@ -234,7 +243,8 @@ static bool is_right(const json *row, const struct ovsbridge_interface *wanted) 
 }
 
 /* Operations that put a new interface and port on the bridge. Takes ids and options. */
-static json *insert_ops(const char *bridge, const struct ovsbridge_interface *wanted) {
+static json *insert_ops(const char *bridge, const struct ovsbridge_interface *wanted,
+                        const char *qos) {
     json *interface = json_object();
     json_set_str(interface, "name", wanted->name);
     json_set_str(interface, "type", wanted->type);
@@ -244,6 +254,11 @@ static json *insert_ops(const char *bridge, const struct ovsbridge_interface *wa
     json_set_str(port, "name", wanted->name);
     json_set(port, "interfaces", ovsdb_named_uuid("interface"));
     json *ops = json_array();
+    if (!*wanted->type || strcmp(wanted->type, "system") == 0) {
+        json_set(port, "qos", qos ? ovsdb_uuid(qos) : ovsdb_named_uuid("qos"));
+        if (!qos)
+            json_add(ops, ovsdb_insert("QoS", json_set_str(json_object(), "type", QOS_NOOP), "qos"));
+    }
     json_add(ops, ovsdb_insert("Interface", interface, "interface"));
     json_add(ops, ovsdb_insert("Port", port, "port"));
     json_add(ops, ovsdb_mutate("Bridge", name_is(bridge), "ports", "insert", one_named("port")));
@@ -289,7 +304,7 @@ int ovsbridge_ensure_port(struct ovsdb *db, const char *bridge,
     struct ovsbridge_interface handed = *wanted;
     handed.ids = STEAL(ids);
     handed.options = STEAL(options);
-    json *ops = found.uuid ? update_ops(&handed) : insert_ops(bridge, &handed);
+    json *ops = found.uuid ? update_ops(&handed) : insert_ops(bridge, &handed, found.qos);
     AUTO_JSON json *results = change(db, ops, deadline_ms, err);
     if (!results) return -1;
     *ret_change = found.uuid ? OVSBRIDGE_UPDATED : OVSBRIDGE_ADDED;

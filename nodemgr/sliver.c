@@ -42,7 +42,7 @@ static const struct sliver_row *row_at(const struct sliver_rows *rows, int64_t e
 static int start_domain(struct agent *a, const struct sliver_spec *spec, struct err *err) {
     char *xml AUTO_FREE = sliver_document(a, spec);
     int64_t begin = clock_monotonic_ms();
-    if (hypervisor_create(a->hypervisor, xml, err)) return -1;
+    if (hypervisor_create(a->hypervisor, xml, err) || sliver_parts_gate(spec, false, err)) return -1;
     struct sliver_paths paths AUTO_PATHS = { NULL };
     struct err later = ERR_INIT; /* the watcher tries again */
     sliver_paths(a, spec, &paths);

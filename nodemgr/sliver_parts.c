@@ -98,14 +98,26 @@ static int check_image(const struct sliver_spec *spec, const struct sliver_paths
 
 /* --- network --- */
 
+static int make_tap(const struct sliver_spec *spec, const struct spec_vnic *vnic, bool hold,
+                    char name[IFNAMSIZ], struct err *err) {
+    unsigned mtu = vnic->mtu > 0 ? (unsigned)vnic->mtu : 1500;
+    sliver_tap_name(spec->sliver, spec->epoch, vnic->name, name);
+    if (netdev_tap_create(name, mtu, NETDEV_TAP_QUEUE_FRAMES, err)) return -1;
+    return hold ? netdev_hold(name, err) : 0;
+}
+
+int sliver_parts_gate(const struct sliver_spec *spec, bool hold, struct err *err) {
+    char name[IFNAMSIZ];
+    for (size_t i = 0; i < spec->vnic_count; i++)
+        if (make_tap(spec, &spec->vnics[i], hold, name, err)) return -1;
+    return 0;
+}
+
 static int make_port(struct agent *a, const struct sliver_spec *spec, const struct spec_vnic *vnic,
                      bool hold, struct err *err) {
     char name[IFNAMSIZ];
     uint32_t number;
-    sliver_tap_name(spec->sliver, spec->epoch, vnic->name, name);
-    unsigned mtu = vnic->mtu > 0 ? (unsigned)vnic->mtu : 1500;
-    if (netdev_tap_create(name, mtu, NETDEV_TAP_QUEUE_FRAMES, err)) return -1;
-    if (hold && netdev_hold(name, err)) return -1;
+    if (make_tap(spec, vnic, hold, name, err)) return -1;
     struct switch_port_spec port = {
         .name = name,
         .kind = SWITCH_PORT_SYSTEM,

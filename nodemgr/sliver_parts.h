@@ -26,6 +26,9 @@ char *sliver_tap_name(const char *sliver, int64_t epoch, const char *vnic, char 
 /* Makes them all; the guest's side of the taps is on hold when `hold`. What it had made is removed
  * again when it fails. Errors: ERR_CONFLICT (the image is not here), ERR_NO_SPACE, ERR_UNAVAILABLE. */
 int sliver_parts_make(struct agent *a, const struct sliver_spec *spec, bool hold, struct err *err);
+/* Makes the gates of the taps anew, held or open: libvirt replaces a tap's queueing discipline when it
+ * starts a domain (and runs tc for it), whatever the document says. */
+int sliver_parts_gate(const struct sliver_spec *spec, bool hold, struct err *err);
 /* Removes ports and taps. */
 int sliver_parts_unplug(struct agent *a, const struct sliver_spec *spec, struct err *err);
 /* Removes disk, seed and console of one incarnation, and the directory with the last one. */
