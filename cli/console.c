@@ -93,7 +93,8 @@ static int listen_once(struct console *c, bool fresh, struct err *err) {
     if (ticket(c, fresh, &url, &node, err)) return -1;
     struct http_answer answer AUTO_ANSWER = { 0 };
     const struct http_call call = { .method = "GET", .url = url, .peer_urn = node,
-                                    .timeout_ms = STREAM_MS, .on_data = on_data, .on_data_ctx = c };
+                                    .timeout_ms = STREAM_MS, .on_data = on_data, .on_data_ctx = c,
+                                    .cancel = &c->leaving };
     return session_call(c->session, &call, &answer, err);
 }
 
@@ -108,7 +109,7 @@ static void *listen_main(void *arg) {
             c->failed = true;
             return NULL;
         }
-        clock_sleep_ms(500);
+        if (!c->leaving) clock_sleep_ms(500);
     }
     return NULL;
 }
@@ -161,7 +162,7 @@ static int carry_input(struct console *c, bool tty, struct err *err) {
         if (n > 0 && type_where_it_is(c, data, (size_t)n, err)) return -1;
         if (leave) return 0;
     }
-    *err = c->err;
+    if (err) *err = c->err;
     return -1;
 }
 
@@ -182,16 +183,12 @@ int console_run(struct cli *cli, struct err *err) {
     pthread_t listener;
     if (pthread_create(&listener, NULL, listen_main, &c))
         return err_set(err, ERR_INTERNAL, "no thread could be started");
-    struct err own = ERR_INIT;
-    int rc = carry_input(&c, tty, &own);
+    int rc = carry_input(&c, tty, err);
     c.leaving = true;
     terminal_restore();
     if (tty) fputc('\n', cli->notes);
-    if (rc) {
-        fprintf(cli->notes, "jogak: %s\n", own.msg);
-        if (own.remedy[0]) fprintf(cli->notes, "  hint: %s\n", own.remedy);
-    }
-    fflush(NULL);
-    /* The listener may stand in a read that only the guest's next byte would end. */
-    _exit(rc ? 1 : 0);
+    pthread_join(listener, NULL);
+    free(c.url);
+    free(c.node);
+    return rc;
 }

@@ -15,9 +15,6 @@
 
 #include "format.h"
 
-#define SLIVERS_MAX 128
-#define LINKS_MAX 128
-
 struct glyphs {
     const char *horizontal, *vertical, *top_left, *top_right, *bottom_left, *bottom_right, *drop, *on;
 };
@@ -33,9 +30,9 @@ struct column_of {
 struct drawing {
     FILE *out;
     const struct glyphs *g;
-    struct column_of columns[SLIVERS_MAX];
+    struct column_of *columns;
     size_t count;
-    const char *links[LINKS_MAX];
+    const char **links;
     size_t link_count;
     int margin, width; /* of the link names; of all */
 };
@@ -57,7 +54,9 @@ static void add_links(struct drawing *d, const json *sliver) {
         const char *link = text_of(json_at(vnics, i), "link");
         bool known = false;
         for (size_t k = 0; k < d->link_count; k++) known |= strcmp(d->links[k], link) == 0;
-        if (!known && d->link_count < LINKS_MAX) d->links[d->link_count++] = link;
+        if (known) continue;
+        d->links = xrealloc_array(d->links, d->link_count + 1, sizeof *d->links);
+        d->links[d->link_count++] = link;
     }
 }
 
@@ -66,7 +65,8 @@ static int by_text(const void *a, const void *b) {
 }
 
 static void collect(struct drawing *d, const json *slivers) {
-    for (size_t i = 0; i < json_length(slivers) && d->count < SLIVERS_MAX; i++) {
+    d->columns = xcalloc(json_length(slivers) + 1, sizeof *d->columns);
+    for (size_t i = 0; i < json_length(slivers); i++) {
         const json *s = json_at(slivers, i);
         d->columns[d->count++] = (struct column_of){ .sliver = s, .name = text_of(s, "name"),
                                                      .state = text_of(s, "state"),
@@ -74,7 +74,7 @@ static void collect(struct drawing *d, const json *slivers) {
         add_links(d, s);
     }
     qsort(d->columns, d->count, sizeof d->columns[0], by_node_and_name);
-    qsort(d->links, d->link_count, sizeof d->links[0], by_text);
+    if (d->link_count) qsort(d->links, d->link_count, sizeof d->links[0], by_text);
     for (size_t k = 0; k < d->link_count; k++)
         if ((int)strlen(d->links[k]) + 1 > d->margin) d->margin = (int)strlen(d->links[k]) + 1;
 }
@@ -213,20 +213,20 @@ static void put_list(struct drawing *d) {
 }
 
 void graph_text(FILE *out, const json *slivers, bool utf8, int width) {
-    struct drawing *d AUTO_FREE = xcalloc(1, sizeof *d);
-    d->out = out;
-    d->g = utf8 ? &lines_utf8 : &lines_ascii;
-    collect(d, slivers);
-    place(d);
-    if (d->width > width || json_length(slivers) > SLIVERS_MAX) {
-        put_list(d);
+    struct drawing d = { .out = out, .g = utf8 ? &lines_utf8 : &lines_ascii };
+    collect(&d, slivers);
+    place(&d);
+    if (d.width > width) {
+        put_list(&d);
     } else {
-        put_top(d);
-        put_row(d, false);
-        put_row(d, true);
-        put_bottom(d);
-        for (size_t k = 0; k < d->link_count; k++) put_link(d, k);
+        put_top(&d);
+        put_row(&d, false);
+        put_row(&d, true);
+        put_bottom(&d);
+        for (size_t k = 0; k < d.link_count; k++) put_link(&d, k);
     }
-    if (d->link_count) fputc('\n', out);
-    put_addresses(d);
+    if (d.link_count) fputc('\n', out);
+    put_addresses(&d);
+    free(d.columns);
+    free(d.links);
 }

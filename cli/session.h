@@ -60,7 +60,8 @@ void session_set(char **field, const char *value);
 const char *session_slice(const struct session *s);
 int session_slice_valid(const char *slice, struct err *err);
 
-/* The URL and URN of a service; looked up in the registry when not known. Borrowed. */
+/* The URL and URN (NULL: not known) of a service; looked up in the registry when not known.
+ * Borrowed. */
 int session_service(struct session *s, enum session_service which, const char **ret_url,
                     const char **ret_urn, struct err *err);
 

@@ -10,14 +10,14 @@
 #define PAGES_MAX 1000
 
 static const struct {
-    const char *title;
-    size_t url, urn;
+    const char *title, *type; /* of its URN */
+    size_t url, urn;          /* in struct session_config; 0: not there */
 } services[] = {
-    [SESSION_CLEARINGHOUSE] = { "the clearing house",
+    [SESSION_CLEARINGHOUSE] = { "the clearing house", "sa",
                                 offsetof(struct session_config, clearinghouse), 0 },
-    [SESSION_AGGREGATE] = { "the aggregate", offsetof(struct session_config, aggregate),
+    [SESSION_AGGREGATE] = { "the aggregate", "am", offsetof(struct session_config, aggregate),
                             offsetof(struct session_config, aggregate_urn) },
-    [SESSION_STORE] = { "the sliver store", offsetof(struct session_config, store),
+    [SESSION_STORE] = { "the sliver store", "ss", offsetof(struct session_config, store),
                         offsetof(struct session_config, store_urn) },
 };
 
@@ -25,18 +25,28 @@ static const char *text_at(const struct session *s, size_t offset) {
     return *(char *const *)((const char *)&s->config + offset);
 }
 
+/* A store that is not in the registry is known to the aggregate, which uses it. */
+static int ask_aggregate_for_store(struct session *s, struct err *err) {
+    json *about AUTO_JSON =
+        session_json(s, SESSION_AGGREGATE, NULL, "GET", NULL, err, "/v1");
+    if (!about) return -1;
+    session_set(&s->config.store, json_get_str(about, "store_url"));
+    return session_save(s, err);
+}
+
 int session_service(struct session *s, enum session_service which, const char **ret_url,
                     const char **ret_urn, struct err *err) {
-    if (which != SESSION_CLEARINGHOUSE && !text_at(s, services[which].url)[0] &&
-        session_learn_services(s, err))
-        return -1;
-    *ret_url = text_at(s, services[which].url);
-    *ret_urn = services[which].urn ? text_at(s, services[which].urn) : NULL;
-    if (*ret_urn && !**ret_urn) *ret_urn = NULL;
-    if (**ret_url) return 0;
-    err_set(err, ERR_UNAVAILABLE, "%s is not registered with the clearing house yet",
-            services[which].title);
-    return err_remedy(err, "start it; see also: jogak service list");
+    size_t url = services[which].url, urn = services[which].urn;
+    if (!text_at(s, url)[0] && session_learn_services(s, err)) return -1;
+    if (!text_at(s, url)[0] && which == SESSION_STORE && ask_aggregate_for_store(s, err)) return -1;
+    if (!text_at(s, url)[0]) {
+        err_set(err, ERR_UNAVAILABLE, "%s is not registered with the clearing house yet",
+                services[which].title);
+        return err_remedy(err, "start it; see also: jogak service list");
+    }
+    *ret_url = text_at(s, url);
+    *ret_urn = urn && text_at(s, urn)[0] ? text_at(s, urn) : NULL;
+    return 0;
 }
 
 /* --- messages for people --- */
@@ -94,8 +104,10 @@ static int send_once(struct session *s, const struct request *r, bool fresh,
     }
     for (size_t i = 0; r->headers && r->headers[i] && n + 1 < COUNT_OF(headers); i++)
         headers[n++] = r->headers[i];
-    if (!urn && r->to == SESSION_CLEARINGHOUSE)
-        urn = urn_text(expected, s->authority, "sa", "clearinghouse");
+    if (!urn) { /* any service of that type that the authority vouches for */
+        urn_text(expected, s->authority, services[r->to].type, "");
+        urn = expected;
+    }
     char *url AUTO_FREE = xasprintf("%s%s", base, r->path);
     const struct http_call call = {
         .method = r->method, .url = url, .peer_urn = urn, .body = r->body, .headers = headers,

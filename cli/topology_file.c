@@ -26,12 +26,14 @@ void topology_file_done(struct topology_file *f) {
 }
 
 int topology_file_locate(const struct topology_file *f, struct err *err) {
-    static const char envelope[] = "/topology";
-    if (!err || err->msg[0] != '/') return -1;
-    size_t n = strcspn(err->msg, ": ");
-    if (err->msg[n] != ':') return -1;
-    char *pointer AUTO_FREE = xstrndup(err->msg, n);
-    char *what AUTO_FREE = xstrdup(err->msg + n + 1 + strspn(err->msg + n + 1, " "));
+    static const char of_body[] = "body: ", envelope[] = "/topology";
+    if (!err) return -1;
+    const char *msg = err->msg;
+    if (strncmp(msg, of_body, sizeof of_body - 1) == 0) msg += sizeof of_body - 1;
+    size_t n = strcspn(msg, ": ");
+    if (*msg != '/' || msg[n] != ':') return -1;
+    char *pointer AUTO_FREE = xstrndup(msg, n);
+    char *what AUTO_FREE = xstrdup(msg + n + 1 + strspn(msg + n + 1, " "));
     char *remedy AUTO_FREE = xstrdup(err->remedy);
     const char *inner = pointer;
     size_t skip = sizeof envelope - 1;

@@ -18,7 +18,7 @@ int topology_file_read(struct cli *cli, const char *path, struct topology_file *
                        struct err *err);
 void topology_file_done(struct topology_file *f);
 /* Puts the place in front of a message that begins with a JSON pointer, "/slivers/0/image: ..." or
- * "/topology/slivers/...". Returns -1. */
+ * "body: /topology/slivers/...". Returns -1. */
 int topology_file_locate(const struct topology_file *f, struct err *err);
 
 #endif
