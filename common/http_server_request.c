@@ -122,6 +122,7 @@ static int admit(struct http_request_state *r, const char *method, const char *v
 
 static enum MHD_Result refuse(struct http_request_state *r, const struct err *err) {
     struct http_reply reply = HTTP_REPLY_INIT;
+    if (err->code == ERR_METHOD) route_allow(r->conn->server->routes, r->path, reply.allow);
     route_problem(&reply, err);
     return http_reply_send(r, &reply, true);
 }

@@ -57,14 +57,12 @@ const struct route *route_find(const struct route_table *t, const char *method,
     return best;
 }
 
-/* The methods that this path has, "GET, POST"; false when there is no such path at all. */
-static bool allowed_methods(const struct route_table *t, const char *path, char *ret,
-                            size_t size) {
+bool route_allow(const struct route_table *t, const char *path, char ret[ROUTE_ALLOW_BYTES]) {
     size_t used = 0;
     ret[0] = '\0';
-    for (size_t i = 0; i < t->count && used < size; i++)
+    for (size_t i = 0; i < t->count && used < ROUTE_ALLOW_BYTES; i++)
         if (fit(t->rows[i].pattern, path) && !strstr(ret, t->rows[i].method))
-            used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? ", " : "",
+            used += (size_t)snprintf(ret + used, ROUTE_ALLOW_BYTES - used, "%s%s", used ? ", " : "",
                                      t->rows[i].method);
     return used > 0;
 }
@@ -144,10 +142,18 @@ static int parse_body(const struct route *row, const struct http_request *req, j
     return 0;
 }
 
+/* Nothing serves this method at this path: is it the path, or only the method? */
+static int no_route(const struct route_table *t, const struct http_request *req, struct err *err) {
+    char allow[ROUTE_ALLOW_BYTES];
+    if (!route_allow(t, req->path, allow))
+        return err_set(err, ERR_NOT_FOUND, "there is no %s", req->path);
+    return err_set(err, ERR_METHOD, "%s does not know %s", req->path, req->method);
+}
+
 int route_admit(const struct route_table *t, struct http_request *req, uint64_t length,
                 struct err *err) {
     const struct route *row = route_find(t, req->method, req->path);
-    if (!row) return err_set(err, ERR_NOT_FOUND, "there is no %s %s", req->method, req->path);
+    if (!row) return no_route(t, req, err);
     req->roles = route_roles(t, req);
     size_t max = row->body_max ? row->body_max : HTTP_BODY_MAX;
     if (authorize(row, req, err)) return -1;
@@ -188,11 +194,8 @@ static int find_and_run(const struct route_table *t, struct http_request *req,
         req->roles = route_roles(t, req);
         return run(row, t, req, reply, err);
     }
-    char allow[sizeof reply->allow];
-    if (!allowed_methods(t, req->path, allow, sizeof allow))
-        return err_set(err, ERR_NOT_FOUND, "there is no %s", req->path);
-    memcpy(reply->allow, allow, sizeof allow);
-    return err_set(err, ERR_METHOD, "%s does not know %s", req->path, req->method);
+    route_allow(t, req->path, reply->allow);
+    return no_route(t, req, err);
 }
 
 static void log_failure(const struct http_request *req, const struct err *err) {

@@ -62,6 +62,9 @@ int route_admit(const struct route_table *t, struct http_request *req, uint64_t 
                 struct err *err);
 /* How many body bytes a request may have, before it is read; 0 when there is no such route. */
 size_t route_body_max(const struct route_table *t, const char *method, const char *path);
+#define ROUTE_ALLOW_BYTES 64 /* as http_reply's allow */
+/* The methods that this path has, "GET, POST"; false when there is no such path at all. */
+bool route_allow(const struct route_table *t, const char *path, char ret[ROUTE_ALLOW_BYTES]);
 /* Checks good replies against their schema: a broken one becomes 500 and is logged. On from the
  * start in debug builds only; tests switch it on. For the whole process. */
 void route_check_replies(bool on);

@@ -194,13 +194,13 @@ class Testbed:
         return identity.context() if identity else anonymous_context(self.authority)
 
     def call(self, identity, method, url, body=None, headers=None, credential=None):
-        """(status, headers in lower case, body: JSON when it is, else bytes)."""
+        """(status, headers in lower case, body: JSON when it is, else bytes). A dict or list is sent as JSON."""
         host, _, path = url.removeprefix("https://").partition("/")
         connection = http.client.HTTPSConnection(host, timeout=30, context=self.context(identity))
         headers = dict(headers or {})
         if credential:
             headers["Jogak-Credential"] = credential
-        if body is not None and not isinstance(body, (bytes, str)):
+        if isinstance(body, (dict, list)):
             body = json.dumps(body)
             headers.setdefault("Content-Type", "application/json")
         try:
