@@ -15,8 +15,6 @@
 
 LOG_MODULE("nm.migration");
 
-#define PROGRESS_MS 250
-
 struct migrations {
     struct agent *agent;
     pthread_mutex_t lock;
@@ -33,9 +31,9 @@ static const struct {
     [PHASE_UNKNOWN] = { "unknown", false },   [PHASE_CHECKED] = { "checked", true },
     [PHASE_PREPARED] = { "prepared", true },  [PHASE_COPYING] = { "copying", true },
     [PHASE_STOPPED] = { "stopped", false },   [PHASE_PINNED] = { "pinned", false },
-    [PHASE_RELEASED] = { "released", true },  [PHASE_DRAINED] = { "drained", true },
-    [PHASE_GONE] = { "gone", false },         [PHASE_INCOMING] = { "incoming", false },
-    [PHASE_ARRIVED] = { "arrived", false },   [PHASE_ACTIVE] = { "active", true },
+    [PHASE_RELEASED] = { "released", false }, [PHASE_DRAINED] = { "drained", false },
+    [PHASE_GONE] = { "gone", true },          [PHASE_INCOMING] = { "incoming", false },
+    [PHASE_ARRIVED] = { "arrived", false },   [PHASE_ACTIVE] = { "active", false },
     [PHASE_DELIVERED] = { "delivered", true },[PHASE_FAILED] = { "failed", true },
     [PHASE_UNDONE] = { "undone", true },
 };
@@ -104,6 +102,19 @@ int migration_expect(struct migration *m, const char *verb, struct err *err, ...
 }
 
 /* --- parts --- */
+
+int migration_thread(struct migration *m, void *(*fn)(void *), struct err *err) {
+    pthread_t thread;
+    pthread_attr_t detached;
+    migration_ref(m);
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int failed = pthread_create(&thread, &detached, fn, m);
+    pthread_attr_destroy(&detached);
+    if (!failed) return 0;
+    migration_put_back(m);
+    return err_set(err, ERR_UNAVAILABLE, "no thread for migration %s", m->id);
+}
 
 struct agent *migration_agent(struct migration *m) { return m->all->agent; }
 
@@ -276,6 +287,7 @@ static json *state_json(struct migration *m, struct err *err) {
     json_set_int(out, "bytes_total", m->bytes_total);
     json_set(out, "rate_mbps", json_double((double)m->rate_bps * 8 / 1e6));
     json_set_int(out, "frames", m->frames);
+    json_set_bool(out, "converged", m->converged);
     set_time(out, "paused_at", m->paused_ms);
     set_time(out, "arrived_at", m->arrived_ms);
     set_time(out, "resumed_at", m->resumed_ms);
@@ -327,9 +339,7 @@ static int agrees(const struct migration *m, const json *given, struct err *err)
 static bool is_over(struct migration *m) {
     enum migration_phase phase = migration_phase(m);
     struct err ended = ERR_INIT;
-    if (phase == PHASE_UNDONE || phase == PHASE_DRAINED || phase == PHASE_DELIVERED ||
-        phase == PHASE_GONE)
-        return true;
+    if (phase == PHASE_UNDONE || phase == PHASE_DELIVERED || phase == PHASE_GONE) return true;
     return fence_check(m->all->agent->db, m->spec.sliver, m->spec.epoch, &ended) != 0 &&
            ended.code == ERR_STALE_EPOCH;
 }
@@ -433,16 +443,10 @@ json *migration_get(struct migrations *all, const char *id, const char *sliver, 
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     struct migration *m AUTO_MIGRATION = find(all, id);
     if (!m) return unknown_json(all, id, sliver, err);
-    for (;;) {
-        int64_t until = clock_monotonic_ms() + PROGRESS_MS;
-        {
-            WITH_LOCK(&m->lock);
-            if (until > deadline) until = deadline;
-            while (m->sequence <= seen)
-                if (!waiting_until(&m->changed, &m->lock, until)) break;
-            if (m->sequence > seen || clock_monotonic_ms() >= deadline) break;
-        }
-        if (m->source) source_progress(m);
+    {
+        WITH_LOCK(&m->lock);
+        while (m->sequence <= seen)
+            if (!waiting_until(&m->changed, &m->lock, deadline)) break;
     }
     return state_json(m, err);
 }
@@ -450,6 +454,7 @@ json *migration_get(struct migrations *all, const char *id, const char *sliver, 
 int migration_forget(struct migrations *all, const char *id, struct err *err) {
     struct migration *m AUTO_MIGRATION = find(all, id);
     if (!m) return migration_db_delete(all->agent->db, id, err);
+    WITH_LOCK(&m->verbs); /* what is being removed is removed first */
     if (!is_over(m) && migration_expect(m, "DELETE", err, PHASE_CHECKED, PHASE_MAX_)) return -1;
     if (migration_db_delete(all->agent->db, id, err)) return -1;
     unlist(m);

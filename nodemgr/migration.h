@@ -1,15 +1,16 @@
 /*
  * Migrations as one node sees them: the verbs that the aggregate's engine calls, and their states.
  *
- *   source:  checked - prepared - copying - stopped - pinned - released - drained
+ *   source:  checked - prepared - copying - stopped - pinned - released - drained - gone
  *   target:  checked - prepared - incoming - arrived - active - delivered
- *   both:    failed (the cause is told), undone;  gone: a source found absent after a restart
+ *   both:    failed (the cause is told), undone
  *
  * The rule above all others: nothing here ends a source that runs. A source is ended by `release`
  * alone, which only follows `confirm`, which has made sure that it cannot run any more.
  *
- * A migration is remembered on disk when it is checked, prepared, copying, released, active, undone
- * or failed. The other states are seen from libvirt, and are found again after a restart.
+ * From the pause to `drained` nothing is written to disk, since a guest is waiting: what libvirt has
+ * tells after a restart how far it was. A source whose domain is absent is gone, a target that is
+ * paused has arrived, one that runs is active.
  */
 #ifndef JOGAK_NODEMGR_MIGRATION_H
 #define JOGAK_NODEMGR_MIGRATION_H

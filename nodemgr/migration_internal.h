@@ -47,6 +47,9 @@ struct migration {
     bool cancelled;          /* undo was asked for */
     bool call_running;       /* the libvirt migration, in its worker */
     bool call_succeeded;     /* libvirt ended the source: it has arrived */
+    bool converged;          /* what is left would pass within the pause that is allowed */
+    int64_t stop_since_ms;   /* monotonic clock; 0: nobody has said stop */
+    int64_t downtime_ms, force_ms; /* as stop said */
 
     /* Of the verbs' holder. */
     struct tunnel *tunnel;
@@ -97,7 +100,11 @@ void target_reconcile(struct migration *m, enum domain_state state);
 /* A tunnel for it came. */
 int target_accept(struct migration *m, struct tunnel *t, const struct tunnel_hello *hello,
                   const char *peer_urn, struct tunnel_events *ret, struct err *err);
-/* Reads libvirt's progress into m. */
-void source_progress(struct migration *m);
+/* Watches the copy until the guest is paused, and pauses it when stop was said (migration_stop.c). */
+void source_watch_copy(struct migration *m);
+/* After drain: removes everything that the source still has here; phase gone. Holds m->verbs. */
+void source_clean(struct migration *m);
+/* Starts fn on a thread of its own, with one more reference that fn has to put back. */
+int migration_thread(struct migration *m, void *(*fn)(void *), struct err *err);
 
 #endif

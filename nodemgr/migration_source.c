@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/console.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/netdev.h"
 #include "nodemgr/sliver_db.h"
@@ -180,9 +181,15 @@ static void *copy_main(void *arg) {
     return NULL;
 }
 
+static void *watch_main(void *arg) {
+    struct migration *m = arg;
+    source_watch_copy(m);
+    migration_put_back(m);
+    return NULL;
+}
+
 int source_copy(struct migration *m, const json *body, json *extra, struct err *err) {
-    pthread_t thread;
-    pthread_attr_t detached;
+    struct err why = ERR_INIT;
     (void)body;
     (void)extra;
     if (migration_expect(m, "copy", err, PHASE_PREPARED, PHASE_COPYING, PHASE_STOPPED, PHASE_MAX_))
@@ -191,52 +198,27 @@ int source_copy(struct migration *m, const json *body, json *extra, struct err *
     m->call_running = true;
     migration_set_phase(m, PHASE_COPYING);
     sliver_watch_migrating(migration_agent(m)->watch, m->spec.sliver, m->spec.epoch, true);
-    migration_ref(m);
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    int failed = pthread_create(&thread, &detached, copy_main, m);
-    pthread_attr_destroy(&detached);
-    if (!failed) return 0;
-    struct err why = ERR_INIT;
-    err_set(&why, ERR_UNAVAILABLE, "no thread for the migration");
-    call_ended(m, false, &why);
-    migration_put_back(m);
-    if (err) *err = why;
-    return -1;
-}
-
-void source_progress(struct migration *m) {
-    struct hypervisor_job job;
-    struct err none = ERR_INIT; /* it has just ended */
-    if (migration_phase(m) != PHASE_COPYING ||
-        hypervisor_job(migration_agent(m)->hypervisor, m->name, &job, &none) || !job.active)
-        return;
-    WITH_LOCK(&m->lock);
-    if (m->bytes_done == job.bytes_done && m->bytes_total == job.bytes_total) return;
-    m->bytes_done = job.bytes_done;
-    m->bytes_total = job.bytes_total;
-    if (job.rate_bps) m->rate_bps = job.rate_bps;
-    m->sequence++;
+    if (migration_thread(m, copy_main, &why)) {
+        call_ended(m, false, &why);
+        if (err) *err = why;
+        return -1;
+    }
+    return migration_thread(m, watch_main, err);
 }
 
 /* --- release, drain --- */
 
-/* After the commit. The QEMU is frozen and can be killed; libvirt's own call, which may be waiting
- * for just that, ends by itself. */
+/* After the commit, while the guest stands still at the target: so only what must be. The QEMU is frozen
+ * and never runs again once SIGKILL is on its way to it; its end is waited for in source_clean(). */
 int source_release(struct migration *m, const json *body, json *extra, struct err *err) {
-    struct agent *a = migration_agent(m);
-    struct sliver_paths paths AUTO_PATHS = { NULL };
     (void)body;
     (void)extra;
     if (migration_expect(m, "release", err, PHASE_PINNED, PHASE_RELEASED, PHASE_DRAINED, PHASE_GONE,
                          PHASE_MAX_))
         return -1;
     if (migration_phase(m) != PHASE_PINNED) return 0;
-    if (m->pin && pin_kill(m->pin, KILL_MS, err)) return -1;
+    if (m->pin && pin_kill(m->pin, err)) return -1;
     migration_set_phase(m, PHASE_RELEASED);
-    if (fence_end(a->db, m->spec.sliver, m->source_epoch, err)) return -1;
-    sliver_paths(a, &m->spec, &paths);
-    unlink(paths.disk);
     return 0;
 }
 
@@ -291,26 +273,53 @@ static int send_leftovers(struct migration *m, struct err *err) {
     return 0;
 }
 
-/* The frames come first; if they cannot be sent any more, the node is cleaned all the same. */
-int source_drain(struct migration *m, const json *body, json *extra, struct err *err) {
+static int clean(struct migration *m, struct err *err) {
     struct agent *a = migration_agent(m);
+    struct err impatient = ERR_INIT;
+    if (m->pin && !pin_gone(m->pin, KILL_MS))
+        log_warn("QEMU takes its time to end", "migration=%s pid=%d", m->id, (int)pin_pid(m->pin));
+    if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &impatient); /* libvirt says goodbye in it */
+    let_go(m);
+    if (fence_end(a->db, m->spec.sliver, m->source_epoch, err) ||
+        sliver_parts_remove(a, &m->spec, err))
+        return -1;
+    console_forget(a->consoles, m->spec.sliver, m->spec.epoch);
+    return sliver_row_delete(a->db, m->spec.sliver, m->spec.epoch, err);
+}
+
+void source_clean(struct migration *m) {
+    struct err err = ERR_INIT;
+    if (clean(m, &err))
+        log_error("the source is not clean", "migration=%s cause=\"%s\"", m->id, err.msg);
+    else migration_set_phase(m, PHASE_GONE);
+}
+
+static void *clean_main(void *arg) {
+    struct migration *m = arg;
+    {
+        WITH_LOCK(&m->verbs);
+        if (migration_phase(m) == PHASE_DRAINED) source_clean(m);
+    }
+    migration_put_back(m);
+    return NULL;
+}
+
+/* The target waits for these frames, so the answer is given before the node is cleaned. If they cannot
+ * be sent any more, it is cleaned all the same. */
+int source_drain(struct migration *m, const json *body, json *extra, struct err *err) {
     struct err lost = ERR_INIT;
     (void)body;
     if (migration_expect(m, "drain", err, PHASE_RELEASED, PHASE_DRAINED, PHASE_GONE, PHASE_MAX_))
         return -1;
-    if (migration_phase(m) == PHASE_DRAINED) return 0;
-    if (send_leftovers(m, &lost))
-        log_warn("frames that waited for the guest are lost", "migration=%s cause=\"%s\"", m->id,
-                 lost.msg);
-    if (m->tunnel && tunnel_close(m->tunnel, CLOSE_MS, &lost))
-        log_info("the tunnel was not closed in peace", "migration=%s cause=\"%s\"", m->id, lost.msg);
-    let_go(m);
-    if (sliver_parts_remove(a, &m->spec, err) ||
-        sliver_row_delete(a->db, m->spec.sliver, m->spec.epoch, err))
-        return -1;
-    migration_set_phase(m, PHASE_DRAINED);
+    if (migration_phase(m) == PHASE_RELEASED) {
+        if (send_leftovers(m, &lost))
+            log_warn("frames that waited for the guest are lost", "migration=%s cause=\"%s\"", m->id,
+                     lost.msg);
+        migration_set_phase(m, PHASE_DRAINED);
+    }
     json_set_int(extra, "frames", m->frames);
-    return 0;
+    /* Once more after an error. */
+    return migration_thread(m, clean_main, err);
 }
 
 /* --- undo --- */
@@ -327,11 +336,9 @@ void source_cancel(struct migration *m) {
     hypervisor_abort(migration_agent(m)->hypervisor, m->name, &none);
 }
 
-/* Without the tunnel, libvirt's call fails soon whatever it waits for. */
 static bool call_gives_up(struct migration *m) {
     int64_t deadline = clock_monotonic_ms() + UNDO_WAIT_MS;
     WITH_LOCK(&m->lock);
-    if (m->call_running && m->tunnel && m->phase == PHASE_PINNED) tunnel_abort(m->tunnel);
     while (m->call_running)
         if (!waiting_until(&m->changed, &m->lock, deadline)) break;
     return !m->call_running;
@@ -382,9 +389,9 @@ int source_undo(struct migration *m, const json *body, json *extra, struct err *
 
 void source_reconcile(struct migration *m, enum domain_state state) {
     struct err lost = ERR_INIT;
-    if (m->phase == PHASE_UNDONE || m->phase == PHASE_DRAINED || m->phase == PHASE_CHECKED) return;
-    if (state == DOMAIN_ABSENT) {
-        if (m->phase != PHASE_RELEASED) m->phase = PHASE_GONE;
+    if (m->phase == PHASE_UNDONE || m->phase == PHASE_GONE || m->phase == PHASE_CHECKED) return;
+    if (state == DOMAIN_ABSENT) { /* it went over; its frames are lost with the agent that held them */
+        m->phase = PHASE_RELEASED;
         return;
     }
     err_set(&lost, ERR_UNAVAILABLE, "the agent was restarted while the sliver moved");

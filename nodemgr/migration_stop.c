@@ -2,11 +2,13 @@
  * Stop and confirm at the source: when the guest pauses, and how it is made sure that it stays so.
  *
  * When. QEMU is told to allow no downtime, so that it goes on copying what the guest dirties until we
- * say stop; we say it once the rest would pass within downtime_ms by the present rate. That
- * allowance doubles every second, and after force_ms the guest is stopped whatever remains. Before
- * the pause the taps are put on hold and the guest reads what it has: a paused QEMU would still read
- * one frame and take it to its grave. (A guest that dirties nothing at all may be stopped by QEMU
- * itself; the taps are then put on hold at once.)
+ * say stop; once stop was asked for, we say it as soon as the rest would pass within downtime_ms by the
+ * present rate. That allowance doubles every second, and after force_ms the guest is stopped whatever
+ * remains. Before the pause the taps are put on hold and the guest reads what it has: a paused QEMU
+ * would still read one frame and take it to its grave.
+ *
+ * A guest that dirties nothing is stopped by QEMU itself when the first round ends. So the taps are put
+ * on hold shortly before that, and opened again if a second round follows.
  *
  * Confirm. The QEMU is frozen first, then one of three proofs is looked for, each of which can no
  * longer change: the process is gone; libvirt's SIGTERM waits for it, so libvirt has decided that
@@ -23,7 +25,8 @@
 
 LOG_MODULE("nm.stop");
 
-#define POLL_MS 10
+#define POLL_DISK_MS 50 /* while disks are copied */
+#define POLL_MS 5
 #define SETTLE_MS 5
 #define WAIT_MS 30000
 #define DOWNTIME_MS 30
@@ -42,26 +45,10 @@ static void hold_taps(struct migration *m) {
         log_info("the guest does not take its frames", "migration=%s", m->id);
 }
 
-/* Would the rest pass within `allowed` ms? Only the memory rounds count; disks are done first. */
-static bool nearly_done(struct migration *m, int64_t allowed_ms) {
-    struct hypervisor_job job;
-    struct err none = ERR_INIT;
-    if (hypervisor_job(migration_agent(m)->hypervisor, m->name, &job, &none) || !job.active)
-        return false;
-    log_debug("progress", "migration=%s iteration=%lld memory_left=%lld disk_left=%lld bps=%lld",
-              m->id, (long long)job.iteration, (long long)job.memory_remaining,
-              (long long)job.disk_remaining, (long long)job.rate_bps);
-    if (job.iteration < 2 || job.rate_bps <= 0) return false;
-    return job.memory_remaining * 1000 / job.rate_bps <= allowed_ms;
-}
-
-/* Waits for POLL_MS, or less when something happens. False once stopped, failed or cancelled. */
-static bool still_copying(struct migration *m) {
-    int64_t until = clock_monotonic_ms() + POLL_MS;
-    WITH_LOCK(&m->lock);
-    while (m->phase == PHASE_COPYING && !m->cancelled)
-        if (!waiting_until(&m->changed, &m->lock, until)) break;
-    return m->phase == PHASE_COPYING && !m->cancelled;
+static void open_taps(struct migration *m) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    struct err none = ERR_INIT; /* a tap that cannot be held is open */
+    for (size_t i = 0; taps[i]; i++) netdev_release(taps[i], &none);
 }
 
 static int pause_guest(struct migration *m, struct err *err) {
@@ -78,27 +65,108 @@ static int pause_guest(struct migration *m, struct err *err) {
     return 0;
 }
 
+/* How the copy stands. */
+struct progress {
+    struct hypervisor_job job;
+    int64_t left_before; /* of memory, at the look before */
+    bool held;           /* the taps, before a first round ends */
+};
+
+/* What is left of memory would pass within that time, by the rate or by what passed just now (pages
+ * of zeros pass faster than the rate tells). */
+static bool nearly_done(const struct progress *p, int64_t allowed_ms) {
+    int64_t left = p->job.memory_remaining, just_now = p->left_before - left;
+    if (p->job.rate_bps > 0 && left * 1000 / p->job.rate_bps <= allowed_ms) return true;
+    return just_now > 0 && left <= 2 * just_now;
+}
+
+static void note_progress(struct migration *m, const struct hypervisor_job *job, bool converged) {
+    WITH_LOCK(&m->lock);
+    if (job->rate_bps) m->rate_bps = job->rate_bps;
+    if (m->bytes_done == job->bytes_done && m->converged == converged) return;
+    m->bytes_done = job->bytes_done;
+    m->bytes_total = job->bytes_total;
+    m->converged = converged;
+    m->sequence++;
+    pthread_cond_broadcast(&m->changed);
+}
+
+/* What stop has said: the pause allowed by now, and whether to stop whatever remains. */
+struct order {
+    bool stop, force;
+    int64_t allowed_ms;
+};
+static struct order read_order(struct migration *m) {
+    WITH_LOCK(&m->lock);
+    struct order o = { .stop = m->stop_since_ms != 0, .allowed_ms = DOWNTIME_MS };
+    if (!o.stop) return o;
+    int64_t passed = clock_monotonic_ms() - m->stop_since_ms;
+    o.force = passed >= m->force_ms;
+    o.allowed_ms = m->downtime_ms << (passed / 1000 < 8 ? passed / 1000 : 8);
+    return o;
+}
+
+/* One look at a copy in its memory rounds. True when the guest was paused. */
+static bool decide(struct migration *m, struct progress *p) {
+    struct order order = read_order(m);
+    struct err err = ERR_INIT;
+    bool first_round = p->job.iteration < 2, near = nearly_done(p, order.allowed_ms);
+    note_progress(m, &p->job, near && !first_round);
+    if (order.stop && (order.force || (near && !first_round))) {
+        if (pause_guest(m, &err) == 0) return true;
+        log_warn("the guest was not paused", "migration=%s cause=\"%s\"", m->id, err.msg);
+        return false;
+    }
+    if (near && first_round && !p->held) hold_taps(m);
+    if (p->held && !first_round) open_taps(m);
+    p->held = near && first_round;
+    return false;
+}
+
+/* Waits, less when something happens. False once stopped, failed or cancelled. */
+static bool still_copying(struct migration *m, int64_t ms) {
+    int64_t until = clock_monotonic_ms() + ms;
+    WITH_LOCK(&m->lock);
+    while (m->phase == PHASE_COPYING && !m->cancelled)
+        if (!waiting_until(&m->changed, &m->lock, until)) break;
+    return m->phase == PHASE_COPYING && !m->cancelled;
+}
+
+void source_watch_copy(struct migration *m) {
+    struct progress p = { .held = false };
+    int64_t wait_ms = POLL_DISK_MS;
+    while (still_copying(m, wait_ms)) {
+        struct err none = ERR_INIT; /* the call has just begun, or just ended */
+        p.left_before = p.job.memory_remaining;
+        if (hypervisor_job(migration_agent(m)->hypervisor, m->name, &p.job, &none)) continue;
+        if (!p.job.active) continue;
+        wait_ms = p.job.iteration > 0 ? POLL_MS : POLL_DISK_MS;
+        if (p.job.iteration == 0) note_progress(m, &p.job, false);
+        else if (decide(m, &p)) return;
+    }
+    if (migration_phase(m) == PHASE_STOPPED && !p.held) hold_taps(m); /* QEMU was faster than we */
+}
+
+static void say_stop(struct migration *m, const json *body) {
+    WITH_LOCK(&m->lock);
+    if (m->stop_since_ms) return;
+    m->downtime_ms = json_get_int(body, "downtime_ms", DOWNTIME_MS);
+    m->force_ms = json_get_int(body, "force_ms", FORCE_MS);
+    m->stop_since_ms = clock_monotonic_ms();
+}
+
 int source_stop(struct migration *m, const json *body, json *extra, struct err *err) {
     (void)extra;
-    int64_t begin = clock_monotonic_ms();
-    int64_t wait_ms = json_get_int(body, "wait_ms", WAIT_MS);
-    int64_t downtime_ms = json_get_int(body, "downtime_ms", DOWNTIME_MS);
-    int64_t force_ms = json_get_int(body, "force_ms", FORCE_MS);
+    int64_t deadline = clock_monotonic_ms() + json_get_int(body, "wait_ms", WAIT_MS);
     if (migration_expect(m, "stop", err, PHASE_COPYING, PHASE_STOPPED, PHASE_PINNED, PHASE_MAX_))
         return -1;
-    while (migration_phase(m) == PHASE_COPYING) {
-        int64_t passed = clock_monotonic_ms() - begin;
-        if (passed >= wait_ms) return 0;
-        int64_t allowed = downtime_ms << (passed / 1000 < 8 ? passed / 1000 : 8);
-        if (nearly_done(m, allowed) || passed >= force_ms) {
-            if (pause_guest(m, err)) return -1;
-            break;
-        }
-        if (!still_copying(m)) break;
+    say_stop(m, body);
+    {
+        WITH_LOCK(&m->lock);
+        while (m->phase == PHASE_COPYING && !m->cancelled)
+            if (!waiting_until(&m->changed, &m->lock, deadline)) return 0; /* still copying */
     }
-    if (migration_expect(m, "stop", err, PHASE_STOPPED, PHASE_PINNED, PHASE_MAX_)) return -1;
-    hold_taps(m); /* again, for the guest that QEMU stopped by itself */
-    return 0;
+    return migration_expect(m, "stop", err, PHASE_STOPPED, PHASE_PINNED, PHASE_MAX_);
 }
 
 /* --- confirm --- */

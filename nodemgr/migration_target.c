@@ -102,6 +102,15 @@ int target_accept(struct migration *m, struct tunnel *t, const struct tunnel_hel
     return 0;
 }
 
+static void drop_tunnel(struct migration *m) {
+    struct tunnel *t;
+    {
+        WITH_LOCK(&m->lock);
+        t = STEAL(m->tunnel);
+    }
+    tunnel_free(t);
+}
+
 /* --- after the copy --- */
 
 int target_confirm(struct migration *m, const json *body, json *extra, struct err *err) {
@@ -140,10 +149,7 @@ int target_activate(struct migration *m, const json *body, json *extra, struct e
         WITH_LOCK(&m->lock);
         m->resumed_ms = clock_wall_ms();
     }
-    /* The guest runs already: what follows is bookkeeping. */
     migration_set_phase(m, PHASE_ACTIVE);
-    if (sliver_row_own(a->db, m->spec.sliver, m->spec.epoch, err)) return -1;
-    sliver_watch_again(a->watch);
     return 0;
 }
 
@@ -154,22 +160,37 @@ static int release_taps(struct migration *m, struct err *err) {
     return 0;
 }
 
+/* The tunnel ends when libvirt's own conversation in it has ended, which nobody needs to wait for. */
+static void *close_main(void *arg) {
+    struct migration *m = arg;
+    struct err impatient = ERR_INIT;
+    {
+        WITH_LOCK(&m->verbs);
+        if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &impatient);
+        drop_tunnel(m);
+        migration_remove_directory(m);
+    }
+    migration_put_back(m);
+    return NULL;
+}
+
 /* The source has sent its leftovers before (drain), and each was injected before it was told so:
  * nothing is on its way any more. */
 int target_deliver(struct migration *m, const json *body, json *extra, struct err *err) {
+    struct agent *a = migration_agent(m);
     (void)body;
-    struct err ignored = ERR_INIT; /* the source closes it when it has drained */
     if (migration_expect(m, "deliver", err, PHASE_ACTIVE, PHASE_DELIVERED, PHASE_MAX_)) return -1;
     if (migration_phase(m) == PHASE_ACTIVE) {
-        if (release_taps(m, err)) return -1;
+        if (release_taps(m, err) || sliver_row_own(a->db, m->spec.sliver, m->spec.epoch, err))
+            return -1;
+        sliver_watch_again(a->watch);
         migration_set_phase(m, PHASE_DELIVERED);
     }
-    if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &ignored);
-    tunnel_free(STEAL(m->tunnel));
-    migration_remove_directory(m);
-    WITH_LOCK(&m->lock);
-    json_set_int(extra, "frames", m->frames);
-    return 0;
+    {
+        WITH_LOCK(&m->lock);
+        json_set_int(extra, "frames", m->frames);
+    }
+    return migration_thread(m, close_main, err);
 }
 
 /* --- undo --- */
@@ -190,7 +211,7 @@ int target_undo(struct migration *m, const json *body, json *extra, struct err *
                 m->spec.sliver);
         return err_remedy(err, "Migrate it back if it should be elsewhere.");
     }
-    tunnel_free(STEAL(m->tunnel));
+    drop_tunnel(m);
     WITH_SLIVER(a->locks, m->spec.sliver);
     if (fence_end(a->db, m->spec.sliver, m->epoch, err) || sliver_remove(a, &m->spec, err))
         return -1;

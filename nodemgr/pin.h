@@ -26,7 +26,7 @@ int pin_continue(struct pin *p, struct err *err);
 bool pin_gone(struct pin *p, int ms);
 /* Is SIGTERM or SIGKILL on its way to it? While it is stopped, libvirt's SIGTERM stays so. */
 bool pin_ending(struct pin *p);
-/* SIGKILL, and wait for its end. Errors: ERR_TIMEOUT. */
-int pin_kill(struct pin *p, int timeout_ms, struct err *err);
+/* SIGKILL. A stopped process does not run again before it ends. */
+int pin_kill(struct pin *p, struct err *err);
 
 #endif

@@ -196,6 +196,8 @@ def migrate(source, target, spec, source_epoch, hosts, turn, migration=None, sto
     mark("drained")
     delivered = target.verb(migration, "deliver", epoch)
     mark("delivered")
+    source.wait_phase(migration, "gone")
+    mark("gone")
     for agent in (source, target):
         agent.call("DELETE", f"/v1/migrations/{migration}")
     return {"marks": marks, "source": dict(source.times), "target": dict(target.times),
