@@ -11,6 +11,7 @@ static char *share(const json *node, const char *what, char *(*text)(const json 
     char *used AUTO_FREE = text(json_path(node, path));
     snprintf(path, sizeof path, "total.%s", what);
     char *total AUTO_FREE = text(json_path(node, path));
+    if (!json_path(node, path)) return xstrdup("-");
     return xasprintf("%s of %s", used, total);
 }
 static char *vcpus(const json *node) { return share(node, "vcpus", format_plain); }

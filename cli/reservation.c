@@ -78,7 +78,11 @@ static int release(struct cli *cli, struct err *err) {
                     cli_arg(cli, 0)))
         return -1;
     json *accepted AUTO_JSON = call(cli, "DELETE", NULL, "", &slice, err);
-    return accepted ? operation_follow(cli, slice, accepted, "the reservation is released", err) : -1;
+    if (!accepted) return -1;
+    static const char done[] = "the reservation is released";
+    if (json_has(accepted, "id")) return operation_follow(cli, slice, accepted, done, err);
+    output_said(&cli->output, NULL, done); /* a mere hold: nothing was to be removed */
+    return 0;
 }
 
 static const struct option_row one_options[] = { OPTION_SLICE, OPTION_END };
