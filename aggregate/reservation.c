@@ -295,6 +295,14 @@ static int add_release(struct db_conn *c, struct ask *a, const struct sliver_lis
     return 0;
 }
 
+/* A hold: nothing was made on any node, so the rows are all there is to undo. */
+static int drop_hold(struct db_conn *c, const char *id, const struct sliver_list *slivers,
+                     struct err *err) {
+    for (size_t i = 0; i < slivers->count; i++)
+        if (sliver_set_allocation(c, slivers->rows[i].id, "unallocated", err)) return -1;
+    return reservation_set_state(c, id, "released", err);
+}
+
 static int release_fn(struct db_conn *c, void *arg, struct err *err) {
     struct ask *a = arg;
     struct reservation r AUTO_RESERVATION = { 0 };
@@ -303,6 +311,7 @@ static int release_fn(struct db_conn *c, void *arg, struct err *err) {
         return -1;
     if (strcmp(r.state, "released") == 0)
         return err_set(err, ERR_GONE, "reservation %s is released already", a->id);
+    if (strcmp(r.state, "allocated") == 0) return drop_hold(c, a->id, &slivers, err);
     memcpy(a->slice, r.slice, sizeof a->slice);
     return add_release(c, a, &slivers, a->req ? a->req->peer->urn : r.owner, a->id, err);
 }
@@ -315,7 +324,9 @@ int reservation_release(void *ctx, const struct http_request *req, struct http_r
     if (permitted(am, req, PRIV_ALLOCATE, NULL, &before, err) ||
         db_write(am->db, release_fn, &a, err))
         return -1;
-    return operation_accepted(am, a.operation, reply, err);
+    if (a.operation[0]) return operation_accepted(am, a.operation, reply, err);
+    reply->status = 204;
+    return 0;
 }
 
 static bool named(const json *names, const char *name) {
@@ -370,17 +381,16 @@ static int ended_fn(struct db_conn *c, void *arg, struct err *err) {
     return rc < 0 ? -1 : 0;
 }
 
-/* A hold that ended: nothing was made on any node, so the rows are all there is to undo. */
-static int drop_hold_fn(struct db_conn *c, void *arg, struct err *err) {
+/* One that had ended when it was read may have been provisioned or renewed since. */
+static int end_fn(struct db_conn *c, void *arg, struct err *err) {
     struct ask *a = arg;
-    struct sliver_list slivers AUTO_SLIVERS = { 0 };
-    if (sliver_of_reservation(c, a->id, &slivers, err)) return -1;
-    for (size_t i = 0; i < slivers.count; i++)
-        if (sliver_set_allocation(c, slivers.rows[i].id, "unallocated", err)) return -1;
-    return reservation_set_state(c, a->id, "released", err);
+    struct reservation r AUTO_RESERVATION = { 0 };
+    if (reservation_get(c, a->id, &r, err)) return -1;
+    bool over = r.expires_ms <= clock_wall_ms() && strcmp(r.state, "released") != 0;
+    return over ? release_fn(c, a, err) : 0;
 }
 
-static void end_all(struct aggregate *am, const char *state, db_fn fn) {
+static void end_all(struct aggregate *am, const char *state) {
     struct err err = ERR_INIT;
     struct ended e = { .state = state };
     if (db_read(am->db, ended_fn, &e, &err)) {
@@ -390,13 +400,13 @@ static void end_all(struct aggregate *am, const char *state, db_fn fn) {
     for (size_t i = 0; i < e.count; i++) {
         struct ask a = { .am = am, .id = e.ids[i] };
         log_info("reservation has ended", "reservation=%s state=%s", e.ids[i], state);
-        if (db_write(am->db, fn, &a, &err))
+        if (db_write(am->db, end_fn, &a, &err))
             log_warn("reservation not ended", "reservation=%s error=%s", e.ids[i], err.msg);
     }
     if (e.count) work_wake(am->work), events_wake(am->events);
 }
 
 void reservation_tick(struct aggregate *am) {
-    end_all(am, "allocated", drop_hold_fn);
-    end_all(am, "provisioned", release_fn);
+    end_all(am, "allocated");
+    end_all(am, "provisioned");
 }

@@ -28,7 +28,7 @@ const struct route aggregate_routes[] = {
     { "GET", "/v1/reservations", reservation_list, SEE, NULL, S("ReservationList"), 0, false },
     { "POST", "/v1/reservations", reservation_allocate, USE, S("NewReservation"), S("Reservation"), 0, false },
     { "GET", "/v1/reservations/{reservation}", reservation_show, SEE, NULL, S("Reservation"), 0, false },
-    { "DELETE", "/v1/reservations/{reservation}", reservation_release, USE, NULL, S("Operation"), 0, false },
+    { "DELETE", "/v1/reservations/{reservation}", reservation_release, USE, NULL, NULL, 0, false },
     { "POST", "/v1/reservations/{reservation}/provision", reservation_provision, USE, S("Lease"), S("Operation"), 0, false },
     { "POST", "/v1/reservations/{reservation}/renew", reservation_renew, USE, S("Lease"), S("Reservation"), 0, false },
 

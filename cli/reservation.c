@@ -81,7 +81,7 @@ static int release(struct cli *cli, struct err *err) {
     if (!accepted) return -1;
     static const char done[] = "the reservation is released";
     if (json_has(accepted, "id")) return operation_follow(cli, slice, accepted, done, err);
-    output_said(&cli->output, NULL, done); /* a mere hold: nothing was to be removed */
+    output_said(&cli->output, NULL, "%s", done); /* a mere hold: nothing was to be removed */
     return 0;
 }
 
