@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/capability.h"
 #include "nodemgr/console.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/netdev.h"
@@ -103,7 +104,8 @@ static int make_ready(struct migration *m, struct err *err) {
     m->connection = hypervisor_migration_open(a->hypervisor, err);
     if (!m->connection || hold_on_to_qemu(m, err) || open_tunnel(m, err)) return -1;
     /* QEMU must not stop the guest by itself before its taps are on hold: see migration_stop.c. */
-    if (hypervisor_max_downtime(a->hypervisor, m->name, 0, &unimportant))
+    int64_t downtime_ms = capability_kvm(a->capability) ? 1 : 0;
+    if (hypervisor_max_downtime(a->hypervisor, m->name, downtime_ms, &unimportant))
         log_info("QEMU may stop the guest by itself", "migration=%s cause=\"%s\"", m->id,
                  unimportant.msg);
     return 0;

@@ -1,14 +1,17 @@
 /*
  * Stop and confirm at the source: when the guest pauses, and how it is made sure that it stays so.
  *
- * When. QEMU is told to allow no downtime, so that it goes on copying what the guest dirties until we
- * say stop; once stop was asked for, we say it as soon as the rest would pass within downtime_ms by the
- * present rate. That allowance doubles every second, and after force_ms the guest is stopped whatever
- * remains. Before the pause the taps are put on hold and the guest reads what it has: a paused QEMU
- * would still read one frame and take it to its grave.
+ * When. QEMU is told to allow next to no downtime, so that it goes on copying what the guest dirties
+ * until we say stop; once stop was asked for, it is allowed more as soon as the rest would pass within
+ * downtime_ms by the present rate. That allowance doubles every second, and after force_ms the guest
+ * stops whatever remains. Before the pause the taps are put on hold and the guest reads what it has: a
+ * paused QEMU would still read one frame and take it to its grave.
  *
- * A guest that dirties nothing is stopped by QEMU itself when the first round ends. So the taps are put
- * on hold shortly before that, and opened again if a second round follows.
+ * Under translation (TCG) it is told to allow none at all: QEMU then ends after the first round and looks
+ * only once for what was dirtied, with the guest stopped. With QEMU 7.2, guests hung at the target when
+ * it had looked while they ran. So there, as with a guest that dirties next to nothing, the pause comes
+ * by itself; the taps are put on hold shortly before the first round ends, and opened again if a second
+ * one follows.
  *
  * Confirm. The QEMU is frozen first, then one of three proofs is looked for, each of which can no
  * longer change: the process is gone; libvirt's SIGTERM waits for it, so libvirt has decided that
@@ -27,10 +30,12 @@ LOG_MODULE("nm.stop");
 
 #define POLL_DISK_MS 50 /* while disks are copied */
 #define POLL_MS 5
+#define ROUND_END_MS 20 /* before the end of the first round */
 #define SETTLE_MS 5
 #define WAIT_MS 30000
 #define DOWNTIME_MS 30
 #define FORCE_MS 10000
+#define FORCED_DOWNTIME_MS 60000
 #define ASK_MS 40
 #define CONFIRM_MS 2000
 
@@ -43,6 +48,7 @@ static void hold_taps(struct migration *m) {
     err_clear(&err);
     if (m->held && held_settle(m->held, SETTLE_MS, &err))
         log_info("the guest does not take its frames", "migration=%s", m->id);
+    log_debug("taps on hold", "migration=%s", m->id);
 }
 
 static void open_taps(struct migration *m) {
@@ -51,33 +57,15 @@ static void open_taps(struct migration *m) {
     for (size_t i = 0; taps[i]; i++) netdev_release(taps[i], &none);
 }
 
-static int pause_guest(struct migration *m, struct err *err) {
-    hold_taps(m);
-    if (hypervisor_suspend(migration_agent(m)->hypervisor, m->name, err)) {
-        if (migration_phase(m) == PHASE_STOPPED) return 0; /* QEMU was faster */
-        return -1;
-    }
-    {
-        WITH_LOCK(&m->lock);
-        if (!m->paused_ms) m->paused_ms = clock_wall_ms();
-    }
-    if (migration_phase(m) == PHASE_COPYING) migration_see_phase(m, PHASE_STOPPED);
-    return 0;
-}
-
 /* How the copy stands. */
 struct progress {
     struct hypervisor_job job;
-    int64_t left_before; /* of memory, at the look before */
-    bool held;           /* the taps, before a first round ends */
+    bool held;           /* the taps, before the first round ends */
 };
 
-/* What is left of memory would pass within that time, by the rate or by what passed just now (pages
- * of zeros pass faster than the rate tells). */
+/* What is left of memory would pass within that time, by the present rate. */
 static bool nearly_done(const struct progress *p, int64_t allowed_ms) {
-    int64_t left = p->job.memory_remaining, just_now = p->left_before - left;
-    if (p->job.rate_bps > 0 && left * 1000 / p->job.rate_bps <= allowed_ms) return true;
-    return just_now > 0 && left <= 2 * just_now;
+    return p->job.rate_bps > 0 && p->job.memory_remaining * 1000 / p->job.rate_bps <= allowed_ms;
 }
 
 static void note_progress(struct migration *m, const struct hypervisor_job *job, bool converged) {
@@ -106,21 +94,36 @@ static struct order read_order(struct migration *m) {
     return o;
 }
 
-/* One look at a copy in its memory rounds. True when the guest was paused. */
-static bool decide(struct migration *m, struct progress *p) {
-    struct order order = read_order(m);
+/* QEMU stops the guest by itself once the rest would pass within that time. */
+static void let_stop(struct migration *m, int64_t downtime_ms) {
     struct err err = ERR_INIT;
+    if (hypervisor_max_downtime(migration_agent(m)->hypervisor, m->name, downtime_ms, &err) &&
+        migration_phase(m) == PHASE_COPYING)
+        log_warn("the guest was not let stop", "migration=%s cause=\"%s\"", m->id, err.msg);
+}
+
+/* One look at a copy in its memory rounds. */
+static void decide(struct migration *m, struct progress *p) {
+    struct order order = read_order(m);
     bool first_round = p->job.iteration < 2, near = nearly_done(p, order.allowed_ms);
     note_progress(m, &p->job, near && !first_round);
+    log_debug("a look at the copy", "migration=%s round=%lld left=%lld bps=%lld near=%d held=%d",
+              m->id, (long long)p->job.iteration, (long long)p->job.memory_remaining,
+              (long long)p->job.rate_bps, near, p->held);
     if (order.stop && (order.force || (near && !first_round))) {
-        if (pause_guest(m, &err) == 0) return true;
-        log_warn("the guest was not paused", "migration=%s cause=\"%s\"", m->id, err.msg);
-        return false;
+        if (!p->held) hold_taps(m);
+        p->held = true;
+        let_stop(m, order.force ? FORCED_DOWNTIME_MS : 2 * order.allowed_ms);
+        return;
     }
-    if (near && first_round && !p->held) hold_taps(m);
-    if (p->held && !first_round) open_taps(m);
-    p->held = near && first_round;
-    return false;
+    if (first_round && !p->held && nearly_done(p, ROUND_END_MS)) {
+        hold_taps(m);
+        p->held = true;
+    }
+    if (p->held && !first_round) {
+        open_taps(m);
+        p->held = false;
+    }
 }
 
 /* Waits, less when something happens. False once stopped, failed or cancelled. */
@@ -137,12 +140,11 @@ void source_watch_copy(struct migration *m) {
     int64_t wait_ms = POLL_DISK_MS;
     while (still_copying(m, wait_ms)) {
         struct err none = ERR_INIT; /* the call has just begun, or just ended */
-        p.left_before = p.job.memory_remaining;
         if (hypervisor_job(migration_agent(m)->hypervisor, m->name, &p.job, &none)) continue;
         if (!p.job.active) continue;
         wait_ms = p.job.iteration > 0 ? POLL_MS : POLL_DISK_MS;
         if (p.job.iteration == 0) note_progress(m, &p.job, false);
-        else if (decide(m, &p)) return;
+        else decide(m, &p);
     }
     if (migration_phase(m) == PHASE_STOPPED && !p.held) hold_taps(m); /* QEMU was faster than we */
 }

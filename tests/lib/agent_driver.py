@@ -158,8 +158,8 @@ def forwarding(generation, places, vni=100):
 
 
 def migrate(source, target, spec, source_epoch, hosts, turn, migration=None, stop=None):
-    """The verbs in the engine's order. hosts: {role: {urn, host, tunnel_port}}; turn(): the bundles of step 12.
-    Returns times in ms."""
+    """The verbs in the engine's order. hosts: {role: {urn, host, tunnel_port}}; turn(which): the bundles of step 12
+    at the target, at the nodes that are neither, and at the source. Returns times in ms."""
     migration = migration or str(uuid.uuid4())
     epoch, sliver = spec["epoch"], spec["sliver"]
     begin = time.monotonic()
@@ -188,9 +188,11 @@ def migrate(source, target, spec, source_epoch, hosts, turn, migration=None, sto
     source.verb(migration, "release", epoch)
     target.verb(migration, "release", epoch)
     mark("released")
+    turn("target")  # else what the guest sends first would find no flow
     target.verb(migration, "activate", epoch)
     mark("active")
-    turn()
+    turn("others")
+    turn("source")  # last: until now others may have sent there
     mark("turned")
     drained = source.verb(migration, "drain", epoch)
     mark("drained")
