@@ -56,40 +56,64 @@ static void put_nouns(FILE *out) {
     for (size_t i = 0; command_groups[i]; i++) fprintf(out, " %s", command_groups[i]->noun);
 }
 
-/* Both shells: the words typed so far, without options, say which line it is. Where a command takes
- * a file, an option's value or an argument, the shell completes file names. */
-static void put_words_function(FILE *out) {
+/* Patterns of "words so far:option" for the options that take a value. */
+static void put_value_options(FILE *out) {
+    char name[96];
+    fputs("*:-o | *:--output", out);
+    for (size_t i = 0; command_groups[i]; i++)
+        for (const struct command *c = command_groups[i]->rows; c->verb; c++)
+            for (const struct option_row *o = c->options; o && o->name; o++) {
+                if (!o->value) continue;
+                command_name(command_groups[i], c, name, sizeof name);
+                fprintf(out, " | \\\n        '%s'*:--%s", name, o->name);
+                if (o->letter) fprintf(out, " | '%s'*:-%c", name, o->letter);
+            }
+}
+
+/* Both shells: the words typed so far, without options and their values, say which line it is. The
+ * last of them being an option with a value, there is nothing to say: then the shell completes file
+ * names. */
+static void put_functions(FILE *out) {
     fputs("_jogak_words() {\n  local typed=\"$1\" words=''\n  case \"$typed\" in\n    '') words='",
           out);
     put_nouns(out);
     fputs(" -o' ;;\n", out);
     put_cases(out);
-    fputs("    *' '*) _jogak_words \"${typed% *}\"; return ;;\n  esac\n  printf '%s' \"$words\"\n}\n",
-          out);
+    fputs("    *' '*) _jogak_words \"${typed% *}\"; return ;;\n  esac\n  printf '%s' \"$words\"\n}\n"
+          "_jogak_next() {\n"
+          "  local typed='' value='' word\n"
+          "  for word in \"$@\"; do\n"
+          "    if [ -n \"$value\" ]; then value=''; continue; fi\n"
+          "    case \"$typed:$word\" in\n"
+          "      ", out);
+    put_value_options(out);
+    fputs(") value=\"$word\" ;;\n"
+          "      *:-*) ;;\n"
+          "      *) typed=\"${typed:+$typed }$word\" ;;\n"
+          "    esac\n"
+          "  done\n"
+          "  case \"$value\" in\n"
+          "    '') _jogak_words \"$typed\" ;;\n"
+          "    -o | --output) printf 'table json' ;;\n"
+          "  esac\n"
+          "}\n", out);
 }
 
 static void bash(FILE *out) {
     fputs("# bash completion of jogak; made by: jogak completion bash\n", out);
-    put_words_function(out);
+    put_functions(out);
     fputs("_jogak() {\n"
-          "  local current=\"${COMP_WORDS[COMP_CWORD]}\" typed='' word\n"
-          "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-          "    case \"$word\" in -*) ;; *) typed=\"${typed:+$typed }$word\" ;; esac\n"
-          "  done\n"
-          "  COMPREPLY=($(compgen -W \"$(_jogak_words \"$typed\")\" -- \"$current\"))\n"
+          "  mapfile -t COMPREPLY < <(compgen -W \"$(_jogak_next \"${COMP_WORDS[@]:1:COMP_CWORD-1}\")\" "
+          "-- \"${COMP_WORDS[COMP_CWORD]}\")\n"
           "}\n"
           "complete -o default -F _jogak jogak\n", out);
 }
 
 static void zsh(FILE *out) {
     fputs("#compdef jogak\n# zsh completion of jogak; made by: jogak completion zsh\n", out);
-    put_words_function(out);
+    put_functions(out);
     fputs("_jogak() {\n"
-          "  local typed='' word\n"
-          "  for word in \"${(@)words[2,CURRENT-1]}\"; do\n"
-          "    case \"$word\" in -*) ;; *) typed=\"${typed:+$typed }$word\" ;; esac\n"
-          "  done\n"
-          "  compadd -- ${=\"$(_jogak_words \"$typed\")\"}\n"
+          "  compadd -- ${=\"$(_jogak_next \"${(@)words[2,CURRENT-1]}\")\"}\n"
           "  _files\n"
           "}\n"
           "if [ \"$funcstack[1]\" = _jogak ]; then _jogak \"$@\"; else compdef _jogak jogak; fi\n",
