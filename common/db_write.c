@@ -144,12 +144,13 @@ static bool is_fault_of_file(enum err_code code) {
 }
 
 /* Says once that writing fails, and once that it works again. */
-static void log_health(const struct db *db, const struct db_job *group, bool *failing) {
+static void log_health(const struct db *db, const struct db_job *group, bool faulty,
+                       bool *failing) {
     const struct db_job *bad = NULL, *good = NULL;
     for (const struct db_job *j = group; j; j = j->next) {
         if (j->rc == 0)
             good = j;
-        else if (is_fault_of_file(j->err.code))
+        else if (faulty && is_fault_of_file(j->err.code))
             bad = j;
     }
     if (bad && !*failing)
@@ -190,8 +191,9 @@ static void *writer_main(void *arg) {
     for (struct db_job *group; (group = take_group(db));) {
         struct db_stats counts = { .commits = 0 };
         for (struct db_job *at = group; at;) at = run_transaction(db, at, &counts);
+        bool faulty = db->write_conn->broken; /* else a function's own "no space" is no fault */
         renew_connection(db);
-        log_health(db, group, &failing);
+        log_health(db, group, faulty, &failing);
         answer(db, group, &counts);
     }
     return NULL;
