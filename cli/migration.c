@@ -20,10 +20,13 @@ static char *steps_text(const json *steps) {
     for (size_t i = 0; i < json_length(steps); i++) {
         const json *row = json_at(steps, i);
         const char *title = json_get_str(row, "title"), *direction = json_get_str(row, "direction");
-        const char *outcome = json_get_str(row, "outcome"), *why = json_get_str(json_get(row, "detail"), "error");
-        buf_printf(&b, "%s%2lld %s%-36s %s", i ? "\n" : "", (long long)json_get_int(row, "step", 0),
-                   direction && !strcmp(direction, "undo") ? "undo: " : "", title ? title : "?",
-                   outcome ? outcome : "under way");
+        const char *outcome = json_get_str(row, "outcome");
+        const char *why = json_get_str(json_get(row, "detail"), "error");
+        char *what AUTO_FREE =
+            xasprintf("%s%s", direction && !strcmp(direction, "undo") ? "undo: " : "",
+                      title ? title : "?");
+        buf_printf(&b, "%s%2lld  %-38s %s", i ? "\n" : "", (long long)json_get_int(row, "step", 0),
+                   what, outcome ? outcome : "under way");
         if (outcome)
             buf_printf(&b, ", %s",
                        format_duration_us(json_get_int(row, "took_us", 0), time, sizeof time));

@@ -97,7 +97,7 @@ static void draw_step(struct migration_view *v, int step, const json *migration,
                       const json *operation) {
     const json *run = step_row(migration, step, "run"), *undo = step_row(migration, step, "undo");
     char text[256], time[32], copy[160] = "";
-    if (undo && ended(undo)) put_mark(v, &back);
+    if (undo && ended(undo) && !failed(undo)) put_mark(v, &back);
     else if (run && failed(run)) put_mark(v, &cross);
     else if (run && ended(run)) put_mark(v, &tick);
     else if (run) fprintf(v->out, " %s ", progress_spinner(v->turn, v->utf8));
@@ -133,21 +133,24 @@ static void draw(struct migration_view *v, const json *migration, const json *op
 
 static void tell_undo(struct migration_view *v, const json *migration) {
     for (int i = MIGRATION_STEPS; i >= 1 && !v->told_undo; i--) {
-        if (!step_row(migration, i, "undo")) continue;
+        const json *undo = step_row(migration, i, "undo");
+        if (!undo || !ended(undo) || failed(undo)) continue;
         fprintf(v->out, "%s: taking it back, from step %d\n", v->name, i);
         v->told_undo = true;
     }
 }
 
+/* A step that failed may be found done after all, when the nodes are asked: then it is told again. */
 static void tell(struct migration_view *v, const json *migration) {
     char time[32];
     for (int i = 1; i <= MIGRATION_STEPS; i++) {
         const json *row = step_row(migration, i, "run");
-        if (!row || !ended(row) || i <= v->told_step[1]) continue;
-        fprintf(v->out, "%2d/%d %s: %s %s", i, MIGRATION_STEPS, title_of(row, i),
-                failed(row) ? "failed after" : "ok,", took(row, time, sizeof time));
-        fputs(i == COMMIT_AFTER && !failed(row) ? "; commit\n" : "\n", v->out);
-        v->told_step[1] = i;
+        if (!row || !ended(row)) continue;
+        const char *says = failed(row) ? "failed after" : "ok,";
+        if (v->told[i] && strcmp(v->told[i], says) == 0) continue;
+        v->told[i] = says;
+        fprintf(v->out, "%2d/%d %s: %s %s%s\n", i, MIGRATION_STEPS, title_of(row, i), says,
+                took(row, time, sizeof time), i == COMMIT_AFTER && !failed(row) ? "; commit" : "");
     }
     tell_undo(v, migration);
 }
@@ -156,7 +159,7 @@ void migration_view_show(struct migration_view *v, const json *migration, const 
     int attempt = (int)json_get_int(migration, "attempt", 1);
     if (attempt > v->told_attempt && v->told_attempt) {
         if (!v->redraw) fprintf(v->out, "%s: attempt %d\n", v->name, attempt);
-        v->told_step[1] = 0;
+        memset(v->told, 0, sizeof v->told);
         v->told_undo = false;
     }
     v->told_attempt = attempt;

@@ -17,7 +17,7 @@ struct migration_view {
     int width;
     unsigned turn;     /* of the spinner */
     int drawn_lines;   /* of the last picture */
-    int told_step[2];  /* plain: the last step told, begun and ended */
+    const char *told[MIGRATION_STEPS + 1]; /* plain: what was said of each step last; NULL: nothing */
     int told_attempt;
     bool told_undo;
     char name[64];     /* of the sliver */

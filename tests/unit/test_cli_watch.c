@@ -65,6 +65,20 @@ START_TEST(one_that_was_taken_back) {
 }
 END_TEST
 
+START_TEST(a_failed_step_that_was_done_after_all) {
+    ck_assert_int_eq(CLI_CALL("migrate a --watch", GIVE_CREDENTIAL,
+        { "GET /v1/slivers?slice=demo:ring", 200, SLIVERS, NULL },
+        { "POST /v1/slivers/" SLIVER_ID "/migrations", 202, OPERATION("pending", ""), "{}" },
+        LOOK_O OPERATION("running", ""), NULL }, LOOK_M MIGRATION("running", FAILED("8", "confirm")), NULL },
+        LOOK_O OPERATION("done", ""), NULL },
+        LOOK_M MIGRATION("done", ENDED("8", "confirm", "1400") "," ENDED("9", "release", "700")), NULL }), 0);
+    ck_assert_str_eq(cli_out, " 8/12 confirm: failed after 1.23 s\n"
+                              " 8/12 confirm: ok, 1.4 ms; commit\n"
+                              " 9/12 release: ok, 700 us\n"
+                              "a is on h2 now, total 1.50 s\n");
+}
+END_TEST
+
 START_TEST(without_watching) {
     ck_assert_int_eq(CLI_CALL("migration start a --to h2", GIVE_CREDENTIAL,
         { "GET /v1/slivers?slice=demo:ring", 200, SLIVERS, NULL },
@@ -134,6 +148,7 @@ END_TEST
 static void add(TCase *t) {
     tcase_add_test(t, line_by_line);
     tcase_add_test(t, one_that_was_taken_back);
+    tcase_add_test(t, a_failed_step_that_was_done_after_all);
     tcase_add_test(t, without_watching);
     tcase_add_test(t, a_picture);
     tcase_add_test(t, it_is_drawn_over_itself);
