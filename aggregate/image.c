@@ -34,7 +34,6 @@ int image_at_node(struct aggregate *am, const struct operation *op, const char *
                   const json *image, struct err *err) {
     json *body AUTO_JSON = json_object();
     json_set_str(body, "store_url", am->config->store_url);
-    json_set_str(body, "format", json_get_str(image, "format"));
     json_set_int(body, "wait_ms", WAIT_MS);
     for (;;) {
         if (op && operation_cancelled(am, op->id))

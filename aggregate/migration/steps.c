@@ -17,6 +17,8 @@ LOG_MODULE("am.steps");
 static const char SQL_CLAIM[] =
     "INSERT INTO claim (operation, sliver, node, vcpus, memory_mib, disk_mib, rate_kbps)"
     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+static const char SQL_TAKE_EPOCH[] = "UPDATE sliver SET last_epoch = last_epoch + 1 WHERE id = ?";
+static const char SQL_LAST_EPOCH[] = "SELECT last_epoch FROM sliver WHERE id = ?";
 static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
 
 static int64_t timeout_of(int step) { return steps[step - 1].timeout_ms; }
@@ -99,9 +101,18 @@ static int choose(struct db_conn *c, struct run *r, struct err *err) {
     return 0;
 }
 
+/* Also an attempt that fails uses one up: its target has seen it and will refuse it from then on. */
+static int take_epoch(struct db_conn *c, struct run *r, struct err *err) {
+    if (db_exec(c, NULL, err, SQL_TAKE_EPOCH, "s", r->s.id)) return -1;
+    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_LAST_EPOCH, "s", r->s.id);
+    if (!q || db_step(q, err) != 1) return -1;
+    r->m.epoch = db_int(q, "last_epoch");
+    return 0;
+}
+
 static int reserve_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
-    if (choose(c, r, err)) return -1;
+    if (choose(c, r, err) || take_epoch(c, r, err)) return -1;
     return db_exec(c, NULL, err, SQL_CLAIM, "sssiiii", r->m.id, r->s.id, r->m.target, r->s.vcpus,
                    r->s.memory_mib, r->s.disk_mib, r->s.rate_kbps);
 }
@@ -114,7 +125,6 @@ static int reserve_run(struct run *r, struct err *err) {
         }
         snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
         r->m.source_epoch = r->s.epoch;
-        r->m.epoch = r->s.epoch + 1;
     }
     json_set_str(r->detail, "target", r->m.target);
     json_set_int(r->detail, "epoch", r->m.epoch);
@@ -181,6 +191,8 @@ static json *migration_spec(struct run *r, bool target, struct err *err) {
 }
 
 static int check_run(struct run *r, struct err *err) {
+    /* Obtained now if it has to be, while nothing else is held up. */
+    if (image_at_node(r->am, r->op, r->m.target, r->s.image, err)) return -1;
     struct agents_each *calls = xcalloc(2, sizeof *calls);
     int rc = 0;
     for (int i = 0; i < 2; i++) {
@@ -229,7 +241,7 @@ static int undo_at(struct run *r, const char *node, struct err *err) {
 static int target_undo(struct run *r, struct err *err) { return undo_at(r, r->m.target, err); }
 static int source_undo(struct run *r, struct err *err) { return undo_at(r, r->m.source, err); }
 
-/* --- 6: image, disk, memory --- */
+/* --- 6: disk, memory --- */
 static void tell_copy(struct run *r, const json *state) {
     json *p = json_set_str(json_object(), "doing", "copying");
     static const char *const fields[] = { "phase", "bytes_done", "bytes_total", "rate_mbps" };
@@ -258,7 +270,6 @@ static int agent_error(const json *state, const char *node, struct err *err) {
 }
 
 static int copy_run(struct run *r, struct err *err) {
-    if (image_at_node(r->am, r->op, r->m.target, r->s.image, err)) return -1;
     json *started AUTO_JSON = call(r, 6, r->m.source, "copy", NULL, err);
     if (!started) return -1;
     int64_t seen = json_get_int(started, "sequence", 0), told = 0;
@@ -292,7 +303,26 @@ static int stop_run(struct run *r, struct err *err) {
     return 0;
 }
 
+/* Until the target's libvirt says that everything is there. No cancelling any more: what arrives now
+ * cannot be called back, only libvirt itself can still fail. */
+static int await_arrival(struct run *r, struct err *err) {
+    int64_t seen = -1, deadline = clock_monotonic_ms() + timeout_of(8);
+    while (clock_monotonic_ms() < deadline) {
+        json *state AUTO_JSON =
+            agents_call(r->am, r->m.target, "GET", NULL, timeout_of(8), err,
+                        "/v1/migrations/%s?seen=%lld&wait_ms=%d", r->m.id,
+                        (long long)(seen < 0 ? 0 : seen), seen < 0 ? 0 : PROGRESS_MS);
+        if (!state) return -1;
+        seen = json_get_int(state, "sequence", 0);
+        if (phase_is(state, " arrived active delivered ")) return 0;
+        if (!phase_is(state, " prepared incoming ")) return agent_error(state, r->m.target, err);
+    }
+    return err_set(err, ERR_TIMEOUT, "the guest did not arrive at node %s within %lld ms",
+                   r->m.target, (long long)timeout_of(8));
+}
+
 static int confirm_run(struct run *r, struct err *err) {
+    if (await_arrival(r, err)) return -1;
     json *target AUTO_JSON = call(r, 8, r->m.target, "confirm", NULL, err);
     if (!target) return -1;
     json *source AUTO_JSON = call(r, 8, r->m.source, "confirm", NULL, err);
@@ -350,8 +380,7 @@ static int openflow_run(struct run *r, struct err *err) {
         log_warn("frames at the source not drained", "migration=%s error=%s", r->m.id, drain.msg);
         json_set_str(r->detail, "undrained", drain.msg);
     }
-    json *more = json_set_bool(json_object(), "drained", drained != NULL);
-    json *delivered AUTO_JSON = call(r, 12, r->m.target, "deliver", more, err);
+    json *delivered AUTO_JSON = call(r, 12, r->m.target, "deliver", NULL, err);
     if (!delivered) return -1;
     json_set_int(r->m.facts, "held_frames", json_get_int(delivered, "frames", 0));
     json_set_int(r->detail, "held_frames", json_get_int(delivered, "frames", 0));

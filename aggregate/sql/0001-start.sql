@@ -55,7 +55,8 @@ CREATE TABLE sliver (
     state         TEXT NOT NULL,                -- notready, configuring, ready, migrating, failed, stopped
     reason        TEXT NOT NULL DEFAULT '',     -- why it failed or stopped
     node          TEXT NOT NULL REFERENCES node(name),
-    epoch         INTEGER NOT NULL DEFAULT 1,   -- grows with every change of owner
+    epoch         INTEGER NOT NULL DEFAULT 1,   -- of the incarnation that its owner runs
+    last_epoch    INTEGER NOT NULL DEFAULT 1,   -- the highest ever given out; none is given out twice
     kind          TEXT NOT NULL,                -- full, para, os
     vcpus         INTEGER NOT NULL,
     memory_mib    INTEGER NOT NULL,

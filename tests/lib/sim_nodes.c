@@ -230,6 +230,10 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
     if (!strcmp(method, "PUT")) {
         bool target = strcmp(json_get_str(body, "role"), "target") == 0;
         if (target && check_epoch(n, body, err)) return NULL;
+        if (target && !mine && json_get_int(body, "epoch", 0) == n->fence) {
+            err_set(err, ERR_STALE_EPOCH, "%s has seen this epoch", n->name);
+            return NULL;
+        }
         if (!mine) {
             snprintf(n->migration, sizeof n->migration, "%s", id);
             n->phase = PH_CHECKED;

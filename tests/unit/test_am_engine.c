@@ -227,6 +227,30 @@ START_TEST(moves) {
 }
 END_TEST
 
+static int again(struct db_conn *c, void *arg, struct err *err) {
+    struct sliver s AUTO_SLIVER = { 0 };
+    return sliver_clear_busy(c, arg, err) || sliver_get(c, SLIVER, &s, err)
+               ? -1
+               : migration_add(c, &s, "o", "request", "h2", arg, err);
+}
+
+START_TEST(moves_after_a_failure) {
+    struct story t;
+    begin(&t);
+    sim_fault(t.sim, 9, SIM_ERROR, 1); /* a verb before the commit */
+    play(&t, NULL, 0);
+    ck_assert_int_eq(t.outcome, ABORTED);
+    struct aggregate am;
+    am_open(&am, t.sim);
+    struct err err = ERR_INIT;
+    ck_assert_msg(db_write(am.db, again, t.operation, &err) == 0, "%s", err.msg);
+    am_close(&am);
+    play(&t, NULL, 0);
+    ck_assert_int_eq(t.outcome, DONE);
+    judge(&t, "after a failure", 0);
+}
+END_TEST
+
 static struct sim *armed_sim;
 static enum sim_fault armed_fault;
 static void arm_call(int n) { sim_fault(armed_sim, n, armed_fault, 1); }
@@ -291,6 +315,7 @@ int main(void) {
     TCase *tc = tcase_create("faults");
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, moves);
+    tcase_add_test(tc, moves_after_a_failure);
     tcase_add_test(tc, killed_before_every_call);
     tcase_add_test(tc, killed_after_every_call);
     tcase_add_test(tc, every_call_unreachable_once);
