@@ -54,11 +54,13 @@ int db_error(struct db_conn *c, int rc, const char *what, struct err *err) {
     bool real = c->handle && sqlite3_extended_errcode(c->handle) == rc;
     const char *reason = real ? sqlite3_errmsg(c->handle) : sqlite3_errstr(rc);
     if (no_space(c, rc)) {
+        c->failed = true;
         err_set(err, ERR_NO_SPACE, "the database cannot grow: %s (%.80s)", reason, what);
         return err_remedy(err, "free space on the file system of the service's state directory; "
                                "the service goes on by itself");
     }
     err_set(err, code_of(rc), "database: %s (%.80s)", reason, what);
+    c->failed |= code_of(rc) == ERR_UNAVAILABLE;
     switch (rc & 0xff) {
     case SQLITE_IOERR:
         c->broken = true;

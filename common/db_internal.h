@@ -25,6 +25,7 @@ struct db_stmt {
 struct db_conn {
     sqlite3 *handle;
     bool broken; /* a fault of the file was seen: do not keep this connection */
+    bool failed; /* the file failed (or is full) since somebody reset this */
     uint64_t counter;
     struct db_stmt *statements[DB_STATEMENTS_MAX];
     size_t statement_count;

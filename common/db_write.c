@@ -191,7 +191,8 @@ static void *writer_main(void *arg) {
     for (struct db_job *group; (group = take_group(db));) {
         struct db_stats counts = { .commits = 0 };
         for (struct db_job *at = group; at;) at = run_transaction(db, at, &counts);
-        bool faulty = db->write_conn->broken; /* else a function's own "no space" is no fault */
+        bool faulty = db->write_conn->failed; /* else a function's own "no space" is no fault */
+        db->write_conn->failed = false;
         renew_connection(db);
         log_health(db, group, faulty, &failing);
         answer(db, group, &counts);
