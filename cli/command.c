@@ -6,6 +6,7 @@
 #include "common/ids.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -349,7 +350,7 @@ int cli_run(struct cli *cli, int argc, char **argv) {
     int rc = parse(cli, argc, argv, &err);
     if (rc < 0) tell(cli, &err);
     else if (fflush(cli->out)) {
-        fprintf(cli->notes, "jogak: the output could not be written\n");
+        if (errno != EPIPE) fprintf(cli->notes, "jogak: write: %s\n", strerror(errno));
         return 1;
     }
     return rc >= 0 ? rc : cli->usage_error ? 2 : 1;

@@ -62,7 +62,7 @@ static void describe(const json *operation, char *buf, size_t size) {
     struct buf b AUTO_BUF = BUF_INIT;
     buf_printf(&b, "%s", doing ? doing : kind ? kind : "operation");
     if (!doing) buf_printf(&b, ": %s", state ? state : "pending");
-    if (sliver && *sliver) buf_printf(&b, " %s", uuid_valid(sliver) ? "" : sliver);
+    if (sliver && *sliver && !uuid_valid(sliver)) buf_printf(&b, " %s", sliver);
     if (node && *node) buf_printf(&b, " to %s", node);
     char done_text[32], all_text[32];
     if (bytes > 0)

@@ -71,6 +71,9 @@ int session_service(struct session *s, enum session_service which, const char **
 char *session_credential(struct session *s, const char *of, bool fresh, json **ret_facts,
                          struct err *err);
 
+/* The next call fetches a new one. */
+void session_forget_credential(struct session *s, const char *of);
+
 /* One call. body is taken (may be NULL), as: the slice whose credential goes with it,
  * SESSION_AS_OPERATOR, or NULL for none. Returns the JSON answer, an empty object for an empty one;
  * NULL with *err, its message without the peer's URN in front. */

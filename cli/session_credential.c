@@ -5,6 +5,7 @@
 #include "session_internal.h"
 
 #include "common/clock.h"
+#include "common/ids.h"
 #include "common/service.h"
 
 #include <stdio.h>
@@ -40,9 +41,21 @@ static void to_cache(const struct session *s, const char *of, json *facts) {
     if (dir_make(dir, 0700, NULL) == 0) file_write(path, text, strlen(text), 0600, NULL);
 }
 
+static json *ask_as_operator(struct session *s, struct err *err) {
+    struct err one = ERR_INIT;
+    json *facts =
+        session_json(s, SESSION_CLEARINGHOUSE, NULL, "GET", NULL, &one, "/v1/credential");
+    if (facts) return facts;
+    if (one.code == ERR_FORBIDDEN) {
+        err_set(&one, ERR_FORBIDDEN, "this is for operators, and %s is none", urn_name(s->urn));
+        err_remedy(&one, "ask an operator of this testbed");
+    }
+    if (err) *err = one;
+    return NULL;
+}
+
 static json *ask(struct session *s, const char *of, struct err *err) {
-    if (strcmp(of, SESSION_AS_OPERATOR) == 0)
-        return session_json(s, SESSION_CLEARINGHOUSE, NULL, "GET", NULL, err, "/v1/credential");
+    if (strcmp(of, SESSION_AS_OPERATOR) == 0) return ask_as_operator(s, err);
     return session_json(s, SESSION_CLEARINGHOUSE, NULL, "GET", NULL, err, "/v1/slices/%s/credential",
                         of);
 }

@@ -10,6 +10,5 @@ char *session_path(const struct session *s, const char *name);
 int session_begin(struct session *s, struct err *err);
 /* The client for the identity that stands in *s. */
 int session_connect(struct session *s, struct err *err);
-void session_forget_credential(struct session *s, const char *of);
 
 #endif

@@ -108,6 +108,7 @@ static int shut_down(struct cli *cli, struct err *err) {
     json *slice AUTO_JSON = session_json(&cli->session, SESSION_CLEARINGHOUSE, NULL, "POST", NULL,
                                          err, "/v1/slices/%s/shutdown", name);
     if (!slice) return -1;
+    session_forget_credential(&cli->session, name);
     output_said(&cli->output, slice, "slice %s is shut down", name);
     return 0;
 }
