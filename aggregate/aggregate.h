@@ -15,7 +15,6 @@
 struct aggregate_config {
     struct service_config base;
     char *store_url;
-    char *clearinghouse_url;
     int64_t hold_s;            /* how long an allocation lives before it must be provisioned */
     int64_t cpu_overcommit_percent;
     int64_t node_lost_ms;      /* without a report, a node is lost after so long */

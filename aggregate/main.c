@@ -7,6 +7,7 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "common/schema.h"
+#include "common/upkeep.h"
 #include "event.h"
 #include "migration/debt.h"
 #include "migration/migration.h"
@@ -27,8 +28,6 @@ static const struct config_row rows[] = {
     SERVICE_CONFIG_ROWS(struct aggregate_config, "aggregate", "8402"),
     ROW("store_url", CONFIG_STRING, store_url, 0, 0, "https://127.0.0.1:8403", NULL,
         "Where the sliver store is; nodes use it too."),
-    ROW("clearinghouse_url", CONFIG_STRING, clearinghouse_url, 0, 0, "", NULL,
-        "Where to register; empty: nowhere."),
     ROW("hold_s", CONFIG_INT, hold_s, 10, 86400, "300", "s",
         "How long an allocation waits to be provisioned."),
     ROW("cpu_overcommit_percent", CONFIG_INT, cpu_overcommit_percent, 100, 6400, "400", "%",
@@ -95,7 +94,9 @@ static int serve(struct aggregate *am, struct service *service, struct err *err)
     if (server) {
         log_info("serving", "urn=%s address=%s port=%lld", am->identity->urn, base->listen_address,
                  (long long)base->listen_port);
+        struct upkeep *upkeep = upkeep_start(base, am->identity, err);
         service_wait(service);
+        upkeep_stop(upkeep);
     }
     am->stopping = true;
     events_wake(am->events);

@@ -1,8 +1,5 @@
 #include "ticker.h"
 
-#include "common/clock.h"
-#include "common/http_client.h"
-#include "common/log.h"
 #include "forwarding.h"
 #include "migration/debt.h"
 #include "node.h"
@@ -11,11 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
-LOG_MODULE("am.ticker");
-
 #define TICK_S 1
-#define REGISTER_TICKS 60
-#define REGISTER_MS 5000
 
 struct ticker {
     struct aggregate *am;
@@ -25,23 +18,9 @@ struct ticker {
     bool stopping;
 };
 
-/* Users find us through the clearing house's registry; it may be down without harm to us. */
-static void announce(struct aggregate *am) {
-    const struct aggregate_config *config = am->config;
-    if (!config->clearinghouse_url[0]) return;
-    char *url AUTO_FREE = xasprintf("%s/v1/services/self", config->clearinghouse_url);
-    char *own AUTO_FREE = xasprintf("https://%s:%lld", config->base.advertise_host,
-                                    (long long)config->base.listen_port);
-    json *body AUTO_JSON = json_set_str(json_object(), "url", own);
-    struct err err = ERR_INIT;
-    json *answer AUTO_JSON = http_json(am->client, "PUT", url, body, REGISTER_MS, &err);
-    if (!answer) log_debug("not registered", "clearinghouse=%s error=%s", url, err.msg);
-}
-
 static void *run(void *arg) {
     struct ticker *t = arg;
-    for (unsigned tick = 0; !t->am->stopping; tick++) {
-        if (tick % REGISTER_TICKS == 0 || (tick < 10 && tick % 3 == 0)) announce(t->am);
+    while (!t->am->stopping) {
         node_watch_tick(t->am);
         reservation_tick(t->am);
         debt_tick(t->am);

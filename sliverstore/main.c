@@ -6,6 +6,7 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/schema.h"
+#include "common/upkeep.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -30,7 +31,9 @@ static int serve(struct service *service, struct store *store, const struct iden
     if (!server) return -1;
     log_info("serving", "urn=%s address=%s port=%u", identity->urn, config->base.listen_address,
              http_server_port(server));
+    struct upkeep *upkeep = upkeep_start(&config->base, identity, err);
     service_wait(service);
+    upkeep_stop(upkeep);
     http_server_stop(server);
     return 0;
 }

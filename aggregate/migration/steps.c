@@ -19,6 +19,8 @@ static const char SQL_CLAIM[] =
     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 static const char SQL_TAKE_EPOCH[] = "UPDATE sliver SET last_epoch = last_epoch + 1 WHERE id = ?";
 static const char SQL_LAST_EPOCH[] = "SELECT last_epoch FROM sliver WHERE id = ?";
+static const char SQL_ENDS[] =
+    "UPDATE migration SET source = ?2, target = ?3, source_epoch = ?4, epoch = ?5 WHERE id = ?1";
 static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
 
 static int64_t timeout_of(int step) { return steps[step - 1].timeout_ms; }
@@ -113,8 +115,14 @@ static int take_epoch(struct db_conn *c, struct run *r, struct err *err) {
 static int reserve_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
     if (choose(c, r, err) || take_epoch(c, r, err)) return -1;
+    snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
+    r->m.source_epoch = r->s.epoch;
     return db_exec(c, NULL, err, SQL_CLAIM, "sssiiii", r->m.id, r->s.id, r->m.target, r->s.vcpus,
-                   r->s.memory_mib, r->s.disk_mib, r->s.rate_kbps);
+                   r->s.memory_mib, r->s.disk_mib, r->s.rate_kbps) ||
+                   db_exec(c, NULL, err, SQL_ENDS, "sssii", r->m.id, r->m.source, r->m.target,
+                           r->m.source_epoch, r->m.epoch)
+               ? -1
+               : 0;
 }
 
 static int reserve_run(struct run *r, struct err *err) {
@@ -123,12 +131,10 @@ static int reserve_run(struct run *r, struct err *err) {
             r->m.target[0] = '\0';
             return -1;
         }
-        snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
-        r->m.source_epoch = r->s.epoch;
     }
     json_set_str(r->detail, "target", r->m.target);
     json_set_int(r->detail, "epoch", r->m.epoch);
-    return journal_state(r->am, &r->m, "running", err);
+    return 0;
 }
 
 static int unclaim_fn(struct db_conn *c, void *arg, struct err *err) {

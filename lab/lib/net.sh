@@ -9,7 +9,15 @@ switch_is_up() {
     ip -n "$(switch_netns)" link show under && ip link show "$(services_nic)"
 } >/dev/null 2>&1
 
+# Frames for a guest that is being moved wait in its tap and count against Open vSwitch's sending socket; the
+# kernel's default would take some 250 of them (see packaging/sysctl.d).
+HELD_BYTES=16777216
+room_for_held_frames() {
+    [ "$(sysctl -n net.core.wmem_default)" -ge "$HELD_BYTES" ] || sysctl -qw net.core.wmem_default=$HELD_BYTES
+}
+
 switch_up() {
+    room_for_held_frames
     switch_is_up && return
     switch_down
     local sw
