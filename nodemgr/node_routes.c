@@ -49,7 +49,10 @@ int route_forwarding_put(void *ctx, const struct http_request *req, struct http_
                          struct err *err) {
     struct agent *a = ctx;
     const char *slice = route_uuid(req, 0, err);
-    if (!slice || slice_forwarding_put(a->forwarding, slice, req->body, err)) return -1;
+    int64_t settle_ms;
+    if (!slice || http_query_int(req, "settle_ms", 0, 1000, 0, &settle_ms, err) ||
+        slice_forwarding_put(a->forwarding, slice, req->body, settle_ms, err))
+        return -1;
     reply->status = 204;
     return 0;
 }

@@ -276,12 +276,14 @@ static int change(struct slice_forwarding *f, struct kept *k, const json *docume
 }
 
 int slice_forwarding_put(struct slice_forwarding *f, const char *slice, const json *document,
-                         struct err *err) {
+                         int64_t settle_ms, struct err *err) {
     char *text AUTO_FREE = json_text(document);
     struct kept k = { .slice = slice, .text = text };
     k.generation = json_get_int(document, "generation", 0);
+    struct err late = ERR_INIT;
     int failed = change(f, &k, document, err);
     json_put(k.before);
+    if (!failed && settle_ms > 0) switch_settle(f->agent->bridge, (int)settle_ms, &late);
     return failed;
 }
 

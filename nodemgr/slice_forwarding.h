@@ -16,9 +16,11 @@ struct slice_forwarding *slice_forwarding_start(struct agent *a);
 void slice_forwarding_stop(struct slice_forwarding *f);
 
 /* Durable, then in the switch, when it returns. The same generation again applies it again.
+ * settle_ms (0: not at all): how long to wait besides until the datapath's cache obeys too, so that no
+ * frame takes an old way any more; it may take longer than that without an error.
  * Errors: ERR_STALE_EPOCH (an older generation), ERR_UNPROCESSABLE, ERR_UNAVAILABLE. */
 int slice_forwarding_put(struct slice_forwarding *f, const char *slice, const json *document,
-                         struct err *err);
+                         int64_t settle_ms, struct err *err);
 int slice_forwarding_delete(struct slice_forwarding *f, const char *slice, struct err *err);
 
 #endif

@@ -159,7 +159,7 @@ def forwarding(generation, places, vni=100):
 
 def migrate(source, target, spec, source_epoch, hosts, turn, migration=None, stop=None):
     """The verbs in the engine's order. hosts: {role: {urn, host, tunnel_port}}; turn(which): the bundles of step 12
-    at the target, at the nodes that are neither, and at the source. Returns times in ms."""
+    at the target, at all nodes but the source (with settle_ms), and at the source (likewise). Returns times in ms."""
     migration = migration or str(uuid.uuid4())
     epoch, sliver = spec["epoch"], spec["sliver"]
     begin = time.monotonic()
@@ -191,8 +191,8 @@ def migrate(source, target, spec, source_epoch, hosts, turn, migration=None, sto
     turn("target")  # else what the guest sends first would find no flow
     target.verb(migration, "activate", epoch)
     mark("active")
-    turn("others")
-    turn("source")  # last: until now others may have sent there
+    turn("others")  # and wait for their datapaths, which may go on sending to the source for a while
+    turn("source")  # last, for the same reason
     mark("turned")
     drained = source.verb(migration, "drain", epoch)
     mark("drained")
