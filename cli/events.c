@@ -18,7 +18,7 @@ static void print_text(FILE *out, const char *kind, const json *event) {
     size_t it = 0;
     const char *key;
     json *value;
-    fprintf(out, "%s  %-16s", time, kind);
+    fprintf(out, "%s  %-21s", time, kind);
     while (json_next(data, &it, &key, &value)) {
         char *text AUTO_FREE = format_plain(value);
         fputc(' ', out);

@@ -249,7 +249,7 @@ START_TEST(events_line_by_line) {
     ck_assert_int_eq(CLI_CALL("events", GIVE_CREDENTIAL, { "GET /v1/events?slice=demo:ring", 200,
         "id: 7\nevent: sliver.state\ndata: {\"time\":\"2026-11-23T10:00:00.000Z\",\"kind\":\"sliver.state\","
         "\"data\":{\"name\":\"a\",\"from\":\"ready\",\"state\":\"migrating\"}}\n\n: still here\n\n", NULL }), 0);
-    ck_assert_str_eq(cli_out, "2026-11-23 10:00:00  sliver.state     name=a from=ready state=migrating\n");
+    ck_assert_str_eq(cli_out, "2026-11-23 10:00:00  sliver.state          name=a from=ready state=migrating\n");
 }
 END_TEST
 
