@@ -30,10 +30,11 @@ static const char SQL_STATE[] = "UPDATE node SET state = ?2 WHERE name = ?1";
 int node_db_report(struct db_conn *c, const char *name, const char *urn, const json *report,
                    struct err *err) {
     const json *at = json_get(report, "addresses"), *has = json_get(report, "resources");
+    const char *vtep = json_get_str(at, "vtep");
     char *capabilities AUTO_FREE = json_text(json_get(report, "capabilities"));
     return db_exec(c, NULL, err, SQL_REPORT, "sssiissiiiisi", name, urn, json_get_str(at, "host"),
                    json_get_int(at, "port", 0), json_get_int(at, "tunnel_port", 0),
-                   json_get_str(at, "vtep"), json_get_str(report, "boot_id"),
+                   vtep ? vtep : "", json_get_str(report, "boot_id"),
                    json_get_int(has, "vcpus", 0), json_get_int(has, "memory_mib", 0),
                    json_get_int(has, "disk_mib", 0), json_get_int(has, "port_rate_kbps", 0),
                    capabilities, clock_wall_ms());

@@ -69,6 +69,9 @@ int64_t db_last_rowid(struct db_conn *c);
 
 /* Write a consistent copy while in use (for backups). */
 int db_backup(struct db *db, const char *path, struct err *err);
+/* Whether functions that wait at the same time share one transaction (they do). Only the benchmark
+ * says false, before any database is open, to see what sharing saves. */
+void db_share_commits(bool on);
 /* Counters since start, for the metrics and the benchmark. */
 struct db_stats { uint64_t commits, functions, syncs_failed; };
 void db_stats(struct db *db, struct db_stats *ret);

@@ -23,8 +23,9 @@
 
 LOG_MODULE("db.write");
 
-#define GROUP_MAX 256 /* jobs in one transaction, so that the first is not kept waiting for long \
-                       */
+#define GROUP_MAX 256 /* jobs in one transaction: the first is not kept waiting for long */
+
+static int group_max = GROUP_MAX; /* set before any writer runs */
 
 struct db_job {
     db_fn fn;
@@ -165,7 +166,7 @@ static struct db_job *take_group(struct db *db) {
     WITH_LOCK(&db->lock);
     while (!db->first && !db->stopping) pthread_cond_wait(&db->work, &db->lock);
     struct db_job *group = db->first, *j = group;
-    for (int n = 1; j && j->next && n < GROUP_MAX; n++) j = j->next;
+    for (int n = 1; j && j->next && n < group_max; n++) j = j->next;
     if (!j) return NULL;
     db->first = STEAL(j->next);
     if (!db->first) db->last = &db->first;
@@ -199,6 +200,8 @@ static void *writer_main(void *arg) {
     }
     return NULL;
 }
+
+void db_share_commits(bool on) { group_max = on ? GROUP_MAX : 1; }
 
 int db_writer_start(struct db *db, struct err *err) {
     pthread_t thread;

@@ -62,10 +62,10 @@ def read_token(text):
 
 
 class Testbed:
-    def __init__(self, wrap=None, config=None):
-        """wrap: {service: ["program", ...]} to start one under; config: {service: further lines}."""
+    def __init__(self, programs=None, config=None):
+        """programs: {service: path} in place of the built one; config: {service: further lines}."""
         self.folder = tempfile.mkdtemp(prefix="jogak-testbed.")
-        self.wrap, self.config = wrap or {}, config or {}
+        self.programs, self.config = programs or {}, config or {}
         self.ports = {name: free_port() for name in SERVICES}
         self.processes, self.identities = {}, {}
         self.authority = os.path.join(self.folder, "ca.crt")
@@ -105,8 +105,7 @@ class Testbed:
         with open(os.path.join(self.state("clearinghouse"), "operator.token"), encoding="utf-8") as f:
             self.operator = self.enrol("operator", f.read())
         self._configure("sliverstore", "")
-        self._configure("aggregate", f"[aggregate]\nstore_url = {self.url('sliverstore')}\n"
-                                     f"clearinghouse_url = {self.url('clearinghouse')}\nnode_lost_ms = 600000\n")
+        self._configure("aggregate", f"[aggregate]\nstore_url = {self.url('sliverstore')}\nnode_lost_ms = 600000\n")
         for name, kind in TYPES.items():
             with open(os.path.join(self.state(name), "token"), "w", encoding="utf-8") as f:
                 f.write(self.token(kind, name))
@@ -120,10 +119,10 @@ class Testbed:
                     f"{more}{self.config.get(name, '')}")
 
     def start(self, name):
-        program = os.path.join(BUILD, name, "jogak-" + name)
+        program = self.programs.get(name) or os.path.join(BUILD, name, "jogak-" + name)
         log = open(os.path.join(self.folder, name + ".log"), "ab")
         self.processes[name] = subprocess.Popen(
-            self.wrap.get(name, []) + [program, "--config", os.path.join(self.folder, name + ".conf")],
+            [program, "--config", os.path.join(self.folder, name + ".conf")],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
         until = time.monotonic() + 15
