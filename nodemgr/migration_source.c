@@ -19,6 +19,8 @@ LOG_MODULE("nm.source");
 #define KILL_MS 2000
 #define DRAIN_MS 5000
 #define CLOSE_MS 500
+#define ABORT_EVERY_MS 40
+#define CUT_AFTER_MS 250
 #define UNDO_WAIT_MS 800 /* for libvirt's call to give up; a cancel is answered within a second */
 
 int source_check(struct migration *m, const json *body, json *extra, struct err *err) {
@@ -338,12 +340,25 @@ void source_cancel(struct migration *m) {
     hypervisor_abort(migration_agent(m)->hypervisor, m->name, &none);
 }
 
+/* libvirt refuses to abort a migration that it has not quite begun, so it is asked again; and without
+ * the tunnel its call fails in any case. */
 static bool call_gives_up(struct migration *m) {
-    int64_t deadline = clock_monotonic_ms() + UNDO_WAIT_MS;
-    WITH_LOCK(&m->lock);
-    while (m->call_running)
-        if (!waiting_until(&m->changed, &m->lock, deadline)) break;
-    return !m->call_running;
+    int64_t begin = clock_monotonic_ms(), now;
+    bool cut = false;
+    while ((now = clock_monotonic_ms()) < begin + UNDO_WAIT_MS) {
+        struct err none = ERR_INIT;
+        {
+            WITH_LOCK(&m->lock);
+            while (m->call_running)
+                if (!waiting_until(&m->changed, &m->lock, now + ABORT_EVERY_MS)) break;
+            if (!m->call_running) return true;
+        }
+        hypervisor_abort(migration_agent(m)->hypervisor, m->name, &none);
+        if (cut || now < begin + CUT_AFTER_MS || !m->tunnel) continue;
+        tunnel_abort(m->tunnel);
+        cut = true;
+    }
+    return false;
 }
 
 /* A tap that cannot be held holds nothing back. */

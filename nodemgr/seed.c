@@ -47,6 +47,7 @@ static int add_file(struct archive *a, const char *name, const char *text, struc
 #define FIRST_DESCRIPTOR (16 * SECTOR)
 #define ROOT_DATE 174 /* of a descriptor */
 #define RECORD_DATE_BYTES 7
+#define VOLUME_ID 40 /* libarchive makes it upper case in the first descriptor */
 #define VOLUME_DATES 813
 #define VOLUME_DATE_BYTES 17
 #define VOLUME_DATE_COUNT 4
@@ -77,6 +78,7 @@ static void blank_dates(struct buf *image) {
         char *sector = image->data + at;
         bool descriptor = memcmp(sector + 1, "CD001", 5) == 0;
         if (descriptor && (*sector == 1 || *sector == 2)) blank_descriptor(sector);
+        if (descriptor && *sector == 1) memcpy(sector + VOLUME_ID, "cidata", 6);
         if (!descriptor && memcmp(sector, "INFO ", 5) == 0) memset(sector + 5, 0, SECTOR - 5);
         if (!descriptor) break;
     }
