@@ -114,7 +114,8 @@ int main(int argc, char **argv) {
     struct identity identity = { 0 };
     struct aggregate am = { .config = &config, .identity = &identity };
     struct err err = ERR_INIT;
-    status = schema_load(&err) || open_all(&am, &err) || serve(&am, &service, &err);
+    static const char *const documents[] = { "common", "topology", "aggregate", NULL };
+    status = schema_load_only(documents, &err) || open_all(&am, &err) || serve(&am, &service, &err);
     if (status)
         log_error("cannot serve", "error=\"%s\" remedy=\"%s\"", err.msg, err.remedy);
     close_all(&am);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#define DB_HINTS 48
 #define DB_STATEMENTS_MAX 96 /* cached per connection */
 
 struct db_stmt {
@@ -20,6 +21,8 @@ struct db_stmt {
     uint32_t hash;
     bool cached, busy;
     uint64_t used; /* the connection's counter when last handed out */
+    unsigned lookups; /* of columns, in this row */
+    uint8_t hints[DB_HINTS]; /* where the nth lookup of a row found its column */
 };
 
 struct db_conn {

@@ -144,6 +144,7 @@ static int step_fault(struct db_stmt *s, int rc) {
 }
 
 int db_step(struct db_stmt *s, struct err *err) {
+    s->lookups = 0;
     int fault = db_fault_at(DB_FAULT_STATEMENT);
     int rc = fault ? step_fault(s, fault) : sqlite3_step(s->handle);
     if (rc == SQLITE_ROW) return 1;
@@ -159,11 +160,23 @@ void db_done(struct db_stmt *s) {
     if (!s->cached) stmt_free(s);
 }
 
-/* A misspelt column is our bug, and the first test of the statement finds it. */
+static bool column_is(struct db_stmt *s, int i, const char *name) {
+    return strcmp(sqlite3_column_name(s->handle, i), name) == 0;
+}
+
+/* Rows of one statement are read in the same order of columns: the nth lookup finds its column
+ * where it did in the row before. A misspelt column is our bug, and the first test of the statement
+ * finds it. */
 static int column_of(struct db_stmt *s, const char *name) {
     int count = sqlite3_column_count(s->handle);
-    for (int i = 0; i < count; i++)
-        if (strcmp(sqlite3_column_name(s->handle, i), name) == 0) return i;
+    unsigned n = s->lookups++;
+    uint8_t none, *hint = n < DB_HINTS ? &s->hints[n] : &none;
+    if (n < DB_HINTS && *hint < count && column_is(s, *hint, name)) return *hint;
+    for (int i = 0; i < count; i++) {
+        if (!column_is(s, i, name)) continue;
+        *hint = (uint8_t)i;
+        return i;
+    }
     log_error("no such column", "column=%s sql=\"%.200s\"", name, s->sql);
     abort();
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -190,6 +191,7 @@ int service_begin(struct service *s, int argc, char **argv) {
         config_print(stdout, s->rows, s->row_count, s->config);
         return EXIT_SUCCESS;
     }
+    mallopt(M_ARENA_MAX, 2); /* many threads that do little: arenas of their own only cost memory */
     forbid_dumps();
     set_up_signals();
     if (take_state_dir(s, &err)) return complain(s, &err, EXIT_FAILURE);
