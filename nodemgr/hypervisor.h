@@ -77,6 +77,10 @@ int hypervisor_state(struct hypervisor *h, const char *name, struct domain_info 
                      struct err *err);
 /* True while libvirt waits for an answer of this domain's QEMU. */
 int hypervisor_occupied(struct hypervisor *h, const char *name, bool *ret, struct err *err);
+/* The exact machine type that a domain runs with, e.g. "pc-i440fx-7.2". */
+#define HYPERVISOR_MACHINE_BYTES 64
+int hypervisor_machine(struct hypervisor *h, const char *name, char ret[HYPERVISOR_MACHINE_BYTES],
+                       struct err *err);
 /* Defines and starts; the guest runs when it returns. ERR_CONFLICT when the name or UUID is taken. */
 int hypervisor_create(struct hypervisor *h, const char *xml, struct err *err);
 int hypervisor_suspend(struct hypervisor *h, const char *name, struct err *err);

@@ -96,6 +96,21 @@ int hypervisor_occupied(struct hypervisor *h, const char *name, bool *ret, struc
     return 0;
 }
 
+int hypervisor_machine(struct hypervisor *h, const char *name, char ret[HYPERVISOR_MACHINE_BYTES],
+                       struct err *err) {
+    virConnectPtr c AUTO_CONNECTION = hypervisor_connection(h, err);
+    virDomainPtr d AUTO_DOMAIN = c ? hypervisor_find(c, name, err) : NULL;
+    if (!d) return -1;
+    char *xml AUTO_FREE = virDomainGetXMLDesc(d, 0);
+    if (!xml) return hypervisor_failed(err, "read the document of %s", name);
+    const char *at = strstr(xml, " machine='");
+    size_t length = at ? strcspn(at + 10, "'") : 0;
+    if (length == 0 || length >= HYPERVISOR_MACHINE_BYTES)
+        return err_set(err, ERR_UNAVAILABLE, "libvirt names no machine type for %s", name);
+    snprintf(ret, HYPERVISOR_MACHINE_BYTES, "%.*s", (int)length, at + 10);
+    return 0;
+}
+
 int hypervisor_create(struct hypervisor *h, const char *xml, struct err *err) {
     virConnectPtr c AUTO_CONNECTION = hypervisor_connection(h, err);
     if (!c) return -1;

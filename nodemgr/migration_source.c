@@ -113,15 +113,26 @@ static int make_ready(struct migration *m, struct err *err) {
     return 0;
 }
 
-/* libvirt compares the document with the domain here, by its name too, and renames at the target:
- * so it gets the document with our name in it. NULL when it is not the document of that target. */
-static char *with_our_name(struct migration *m, const char *xml) {
-    char name[DOMAIN_NAME_BYTES];
-    char *theirs AUTO_FREE =
-        xasprintf("<name>%s</name>", domain_name(m->spec.sliver, m->epoch, name));
-    const char *at = strstr(xml, theirs);
-    if (!at) return NULL;
-    return xasprintf("%.*s<name>%s</name>%s", (int)(at - xml), xml, m->name, at + strlen(theirs));
+/* `text` with the first `from` in it replaced; NULL when it is not there. */
+static char *replaced(const char *text, const char *from, const char *to) {
+    const char *at = strstr(text, from);
+    return at ? xasprintf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) : NULL;
+}
+
+/* libvirt compares the document with the domain here, by its name too, and renames at the target: so it
+ * gets the document with our name in it. And with the very machine type that runs here, since "pc" may
+ * mean another one by now, or nothing to a libvirtd that was restarted. */
+static char *for_libvirt(struct migration *m, const char *xml, struct err *err) {
+    char name[DOMAIN_NAME_BYTES], machine[HYPERVISOR_MACHINE_BYTES];
+    domain_name(m->spec.sliver, m->epoch, name);
+    if (hypervisor_machine(migration_agent(m)->hypervisor, m->name, machine, err)) return NULL;
+    char *theirs AUTO_FREE = xasprintf("<name>%s</name>", name);
+    char *ours AUTO_FREE = xasprintf("<name>%s</name>", m->name);
+    char *exact AUTO_FREE = xasprintf("machine='%s'", machine);
+    char *named AUTO_FREE = replaced(xml, theirs, ours);
+    char *out = named ? replaced(named, "machine='pc'", exact) : NULL;
+    if (!out) err_set(err, ERR_INVALID, "/destination_xml is not of this migration's target");
+    return out;
 }
 
 int source_prepare(struct migration *m, const json *body, json *extra, struct err *err) {
@@ -131,9 +142,8 @@ int source_prepare(struct migration *m, const json *body, json *extra, struct er
     if (!xml) return err_set(err, ERR_INVALID, "/destination_xml is needed at the source");
     if (migration_phase(m) == PHASE_PREPARED) return 0;
     free(m->destination_xml);
-    m->destination_xml = with_our_name(m, xml);
-    if (!m->destination_xml)
-        return err_set(err, ERR_INVALID, "/destination_xml is not of this migration's target");
+    m->destination_xml = for_libvirt(m, xml, err);
+    if (!m->destination_xml) return -1;
     if (make_ready(m, err)) {
         let_go(m);
         return -1;
