@@ -1,7 +1,6 @@
 #include "access.h"
 
 #include "common/clock.h"
-#include "common/digest.h"
 #include "common/ids.h"
 
 #include <stdio.h>
@@ -10,8 +9,9 @@
 #define CACHE_MS 60000
 
 struct slot {
-    char key[SHA256_TEXT_BYTES]; /* digest of owner and credential text; "" when empty */
-    int64_t until_ms;            /* monotonic */
+    char *text; /* the credential as it was shown; NULL when empty */
+    char owner[256];
+    int64_t until_ms; /* monotonic */
     struct credential credential;
 };
 struct credential_cache {
@@ -27,7 +27,10 @@ struct credential_cache *credential_cache_new(void) {
 
 void credential_cache_free(struct credential_cache *c) {
     if (!c) return;
-    for (size_t i = 0; i < CACHE_SLOTS; i++) credential_done(&c->slots[i].credential);
+    for (size_t i = 0; i < CACHE_SLOTS; i++) {
+        credential_done(&c->slots[i].credential);
+        free(c->slots[i].text);
+    }
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -37,21 +40,33 @@ static void credential_copy(struct credential *to, const struct credential *from
     to->keys = from->keys ? json_copy(from->keys) : NULL;
 }
 
-static bool cache_get(struct credential_cache *c, const char *key, struct credential *ret) {
+/* By the text's end, where its signature is. */
+static struct slot *slot_of(struct credential_cache *c, const char *text) {
+    size_t n = strlen(text);
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = n > 32 ? n - 32 : 0; i < n; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
+    return &c->slots[h % CACHE_SLOTS];
+}
+
+static bool cache_get(struct credential_cache *c, const char *owner, const char *text,
+                      struct credential *ret) {
     WITH_LOCK(&c->lock);
-    struct slot *s = &c->slots[strtoul((char[]){ key[0], key[1], key[2], 0 }, NULL, 16) % CACHE_SLOTS];
-    if (strcmp(s->key, key) || clock_monotonic_ms() >= s->until_ms ||
-        clock_wall_ms() >= s->credential.expires_ms)
+    struct slot *s = slot_of(c, text);
+    if (!s->text || strcmp(s->text, text) || strcmp(s->owner, owner) ||
+        clock_monotonic_ms() >= s->until_ms || clock_wall_ms() >= s->credential.expires_ms)
         return false;
     credential_copy(ret, &s->credential);
     return true;
 }
 
-static void cache_put(struct credential_cache *c, const char *key, const struct credential *cred) {
+static void cache_put(struct credential_cache *c, const char *owner, const char *text,
+                      const struct credential *cred) {
     WITH_LOCK(&c->lock);
-    struct slot *s = &c->slots[strtoul((char[]){ key[0], key[1], key[2], 0 }, NULL, 16) % CACHE_SLOTS];
+    struct slot *s = slot_of(c, text);
     credential_done(&s->credential);
-    memcpy(s->key, key, sizeof s->key);
+    free(s->text);
+    s->text = xstrdup(text);
+    snprintf(s->owner, sizeof s->owner, "%s", owner);
     s->until_ms = clock_monotonic_ms() + CACHE_MS;
     credential_copy(&s->credential, cred);
 }
@@ -64,12 +79,9 @@ static int shown_credential(struct aggregate *am, const struct http_request *req
         err_set(err, ERR_UNAUTHENTICATED, "the request carries no %s header", CREDENTIAL_HEADER);
         return err_remedy(err, "get one: GET /v1/slices/<slice>/credential at the clearing house");
     }
-    char *both AUTO_FREE = xasprintf("%s\n%s", req->peer->urn, text);
-    char key[SHA256_TEXT_BYTES];
-    sha256_text(both, strlen(both), key);
-    if (cache_get(am->credentials, key, ret)) return 0;
+    if (cache_get(am->credentials, req->peer->urn, text, ret)) return 0;
     if (credential_verify(text, am->identity->ca_pem, req->peer->urn, ret, err)) return -1;
-    cache_put(am->credentials, key, ret);
+    cache_put(am->credentials, req->peer->urn, text, ret);
     return 0;
 }
 

@@ -21,6 +21,9 @@
 
 LOG_MODULE("am.main");
 
+/* More than there are cores: a handler waits for the disk, and those that wait share a commit. */
+#define HTTP_THREADS 16
+
 #define ROW(key, type, field, min, max, otherwise, unit, help) \
     { "aggregate", key, type, offsetof(struct aggregate_config, field), min, max, otherwise, unit, help }
 
@@ -89,7 +92,8 @@ static int serve(struct aggregate *am, struct service *service, struct err *err)
                                                                   .key_pem = am->identity->key_pem,
                                                                   .cert_pem = am->identity->cert_pem,
                                                                   .ca_pem = am->identity->ca_pem,
-                                                                  .threads = HTTP_POOL },
+                                                                  .threads = HTTP_POOL,
+                                                                  .thread_count = HTTP_THREADS },
                                    &table, err);
     if (server) {
         log_info("serving", "urn=%s address=%s port=%lld", am->identity->urn, base->listen_address,

@@ -106,6 +106,18 @@ static int of_node_fn(struct db_conn *c, void *arg, struct err *err) {
     return sliver_of_node(c, a[0], a[1], err);
 }
 
+/* None when the slice has nothing here. */
+static int of_slice_fn(struct db_conn *c, void *arg, struct err *err) {
+    void **a = arg;
+    struct slice_row slice;
+    struct err missing = ERR_INIT;
+    if (slice_get_by_urn(c, a[0], &slice, &missing) == 0)
+        return sliver_of_slice(c, slice.id, a[1], err);
+    if (missing.code == ERR_NOT_FOUND) return 0;
+    *err = missing;
+    return -1;
+}
+
 int sliver_list_route(void *ctx, const struct http_request *req, struct http_reply *reply,
                       struct err *err) {
     struct aggregate *am = ctx;
@@ -113,17 +125,11 @@ int sliver_list_route(void *ctx, const struct http_request *req, struct http_rep
     const char *param = http_query(req, "slice"), *node = http_query(req, "node");
     if (param) {
         char urn[256];
-        struct slice_row slice;
-        struct err missing = ERR_INIT;
+        void *arg[] = { urn, &all };
         if (access_slice_urn(am, param, urn, err) ||
-            access_slice(am, req, urn, PRIV_INFO, NULL, err))
+            access_slice(am, req, urn, PRIV_INFO, NULL, err) ||
+            db_read(am->db, of_slice_fn, arg, err))
             return -1;
-        if (slice_find(am, urn, &slice, &missing) == 0) {
-            if (sliver_list_of(am, slice.id, &all, err)) return -1;
-        } else if (missing.code != ERR_NOT_FOUND) {
-            *err = missing;
-            return -1;
-        }
     } else if (node && (req->roles & ROLE_OPERATOR)) {
         void *arg[] = { (void *)(uintptr_t)node, &all };
         if (db_read(am->db, of_node_fn, arg, err)) return -1;

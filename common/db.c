@@ -285,13 +285,13 @@ static void reader_give(struct db *db, struct db_conn *c) {
 }
 
 static int run_reader(struct db_conn *c, db_fn fn, void *arg, struct err *err) {
-    if (db_simple(c, "BEGIN", err)) return -1;
+    if (db_control(c, "BEGIN", err)) return -1;
     struct err own = ERR_INIT;
     db_inside = true;
     int rc = fn(c, arg, &own);
     db_inside = false;
     db_conn_reset(c);
-    if (!sqlite3_get_autocommit(c->handle) && db_simple(c, "ROLLBACK", NULL)) c->broken = true;
+    if (!sqlite3_get_autocommit(c->handle) && db_control(c, "ROLLBACK", NULL)) c->broken = true;
     if (rc == 0) return 0;
     if (own.code == ERR_NONE) err_set(&own, ERR_INTERNAL, "a read failed without saying why");
     if (err) *err = own;

@@ -67,8 +67,10 @@ void db_conn_reset(struct db_conn *c);
 
 /* Turn SQLite's result into an error; `what` is the statement or the deed. Returns -1. */
 int db_error(struct db_conn *c, int rc, const char *what, struct err *err);
-/* A statement without parameters and rows, for transactions and settings. */
+/* A statement without parameters and rows, for settings. */
 int db_simple(struct db_conn *c, const char *sql, struct err *err);
+/* BEGIN, COMMIT, ROLLBACK: the same, prepared once per connection; passes no fault point. */
+int db_control(struct db_conn *c, const char *sql, struct err *err);
 
 int db_writer_start(struct db *db, struct err *err);
 void db_writer_stop(struct db *db); /* runs what still waits, then joins the thread */

@@ -138,6 +138,13 @@ struct db_stmt *db_query(struct db_conn *c, struct err *err, const char *sql, co
     return s;
 }
 
+int db_control(struct db_conn *c, const char *sql, struct err *err) {
+    struct db_stmt *s AUTO_STMT = db_query(c, err, sql, "");
+    if (!s) return -1;
+    int rc = sqlite3_step(s->handle);
+    return rc == SQLITE_DONE ? 0 : db_error(c, rc, sql, err);
+}
+
 static int step_fault(struct db_stmt *s, int rc) {
     if (rc >> 16 == DB_FAULT_LOST) db_simple(s->conn, "ROLLBACK", NULL);
     return rc & 0xffff;

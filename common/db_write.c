@@ -52,12 +52,12 @@ static bool in_transaction(const struct db_conn *c) { return !sqlite3_get_autoco
 
 static int begin(struct db_conn *c, struct err *err) {
     int fault = db_fault_at(DB_FAULT_BEGIN);
-    return fault ? db_error(c, fault & 0xffff, "BEGIN", err) : db_simple(c, "BEGIN IMMEDIATE", err);
+    return fault ? db_error(c, fault & 0xffff, "BEGIN", err) : db_control(c, "BEGIN IMMEDIATE", err);
 }
 
 static int commit(struct db_conn *c, struct err *err) {
     int fault = db_fault_at(DB_FAULT_COMMIT);
-    int rc = fault ? db_error(c, fault & 0xffff, "COMMIT", err) : db_simple(c, "COMMIT", err);
+    int rc = fault ? db_error(c, fault & 0xffff, "COMMIT", err) : db_control(c, "COMMIT", err);
     if (rc && in_transaction(c)) db_simple(c, "ROLLBACK", NULL);
     return rc;
 }
