@@ -168,8 +168,9 @@ int64_t console_read(struct console_hub *h, const char *sliver, uint64_t *positi
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     WITH_LOCK(&h->lock);
     struct console *c;
-    while ((c = find(h, sliver)) && c->total <= *position)
-        if (!waiting_until(&h->more, &h->lock, deadline)) break;
+    /* Looked up again after each wait, the last one too: it may have been forgotten meanwhile. */
+    for (bool more = true; (c = find(h, sliver)) && c->total <= *position && more;)
+        more = waiting_until(&h->more, &h->lock, deadline);
     if (!c) return -1;
     if (c->total > sizeof c->ring && *position < c->total - sizeof c->ring)
         *position = c->total - sizeof c->ring; /* overwritten meanwhile */
