@@ -44,7 +44,8 @@ extern const struct command_group *const command_groups[]; /* ends with NULL */
 extern const struct option_row command_global_options[];
 
 /* Options that many rows have. */
-#define OPTION_SLICE { "slice", 's', "SLICE", "The slice, project:name (default: that of `slice use`, or $JOGAK_SLICE)" }
+#define OPTION_SLICE \
+    { "slice", 's', "SLICE", "The slice, project:name (default: $JOGAK_SLICE, or that of `slice use`)" }
 #define OPTION_YES { "yes", 'y', NULL, "Do not ask before something is destroyed" }
 #define OPTION_NO_WAIT { "no-wait", 0, NULL, "Do not wait until it is done" }
 #define OPTION_END { 0 }

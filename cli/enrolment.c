@@ -3,7 +3,10 @@
 #include "common/service.h"
 #include "format.h"
 
-const struct option_row enrolment_options[] = { OPTION_TOKEN_FILE, OPTION_END };
+const struct option_row enrolment_options[] = {
+    { "write", 'w', "FILE", "Write the token into this file (mode 0600) instead of printing it" },
+    OPTION_END,
+};
 
 /* On standard output stands the token alone, so that it can be sent on through a pipe. */
 static int print(struct cli *cli, const json *answer, const char *token, struct err *err) {

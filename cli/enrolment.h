@@ -4,7 +4,6 @@
 
 #include "command.h"
 
-#define OPTION_TOKEN_FILE { "write", 'w', "FILE", "Write the token into this file (mode 0600) instead of printing it" }
 extern const struct option_row enrolment_options[];
 
 /* Asks for a token of a type (user, am, ss, node) and name, and prints it, or writes it into the

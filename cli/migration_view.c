@@ -192,7 +192,8 @@ void migration_view_end(struct migration_view *v, const json *migration, const j
     int64_t total = total_us(migration);
     if (!state || strcmp(state, "done")) {
         fprintf(v->out, "%s: the migration %s\n", v->name,
-                state && !strcmp(state, "lost") ? "lost the sliver" : "did not take place; the sliver is where it was");
+                state && !strcmp(state, "lost") ? "lost the sliver"
+                                                : "did not take place; the sliver is where it was");
         fflush(v->out);
         return;
     }

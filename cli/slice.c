@@ -151,7 +151,8 @@ static const struct option_row list_options[] = {
     OPTION_END,
 };
 static const struct option_row add_options[] = {
-    { "expires", 'e', "TIME", "How long it lives: 12h, 7d, 2026-12-24 (default: what the clearing house sets)" },
+    { "expires", 'e', "TIME",
+      "How long it lives: 12h, 7d, 2026-12-24 (default: what the clearing house sets)" },
     { "description", 'd', "TEXT", "What it is for" },
     OPTION_END,
 };
