@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define CACHE_SLOTS 512
+#define CACHE_WAYS 4 /* places that one credential may have */
 #define CACHE_MS 60000
 
 struct slot {
@@ -40,29 +41,39 @@ static void credential_copy(struct credential *to, const struct credential *from
     to->keys = from->keys ? json_copy(from->keys) : NULL;
 }
 
-/* By the text's end, where its signature is. */
-static struct slot *slot_of(struct credential_cache *c, const char *text) {
+/* Where its few places begin: by the text's end, where its signature is. */
+static struct slot *bucket_of(struct credential_cache *c, const char *text) {
     size_t n = strlen(text);
     uint32_t h = 2166136261u; /* FNV-1a */
     for (size_t i = n > 32 ? n - 32 : 0; i < n; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
-    return &c->slots[h % CACHE_SLOTS];
+    return &c->slots[h % (CACHE_SLOTS / CACHE_WAYS) * CACHE_WAYS];
+}
+
+static bool is_of(const struct slot *s, const char *owner, const char *text) {
+    return s->text && strcmp(s->text, text) == 0 && strcmp(s->owner, owner) == 0;
 }
 
 static bool cache_get(struct credential_cache *c, const char *owner, const char *text,
                       struct credential *ret) {
     WITH_LOCK(&c->lock);
-    struct slot *s = slot_of(c, text);
-    if (!s->text || strcmp(s->text, text) || strcmp(s->owner, owner) ||
-        clock_monotonic_ms() >= s->until_ms || clock_wall_ms() >= s->credential.expires_ms)
-        return false;
-    credential_copy(ret, &s->credential);
-    return true;
+    struct slot *s = bucket_of(c, text);
+    for (size_t i = 0; i < CACHE_WAYS; i++, s++) {
+        if (!is_of(s, owner, text)) continue;
+        if (clock_monotonic_ms() >= s->until_ms || clock_wall_ms() >= s->credential.expires_ms)
+            return false;
+        credential_copy(ret, &s->credential);
+        return true;
+    }
+    return false;
 }
 
+/* In the place of itself, or of the oldest. */
 static void cache_put(struct credential_cache *c, const char *owner, const char *text,
                       const struct credential *cred) {
     WITH_LOCK(&c->lock);
-    struct slot *s = slot_of(c, text);
+    struct slot *first = bucket_of(c, text), *s = first;
+    for (size_t i = 0; i < CACHE_WAYS && !is_of(s, owner, text); i++)
+        if (is_of(&first[i], owner, text) || first[i].until_ms < s->until_ms) s = &first[i];
     credential_done(&s->credential);
     free(s->text);
     s->text = xstrdup(text);
