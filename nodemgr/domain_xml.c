@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define NAME_PREFIX "jogak-"
+#define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 
 char *domain_name(const char *sliver, int64_t epoch, char ret[DOMAIN_NAME_BYTES]) {
     snprintf(ret, DOMAIN_NAME_BYTES, NAME_PREFIX "%.8s-e%lld", sliver, (long long)epoch);
@@ -41,7 +42,8 @@ static void put_attribute(struct buf *b, const char *before, const char *text, c
 
 static void put_identity(struct buf *b, const struct domain_xml *what) {
     char name[DOMAIN_NAME_BYTES];
-    buf_printf(b, "<domain type='%s'>\n", what->kvm ? "kvm" : "qemu");
+    buf_printf(b, "<domain type='%s' xmlns:qemu='" QEMU_NAMESPACE "'>\n",
+               what->kvm ? "kvm" : "qemu");
     buf_printf(b, "  <name>%s</name>\n", domain_name(what->spec->sliver, what->spec->epoch, name));
     buf_printf(b, "  <uuid>%s</uuid>\n", what->spec->sliver);
     buf_puts(b, "  <metadata>\n    <jogak:sliver xmlns:jogak='" DOMAIN_XML_NAMESPACE "'");
@@ -93,6 +95,13 @@ static void put_console(struct buf *b, const struct domain_xml *what) {
     buf_puts(b, "      <target port='0'/>\n    </serial>\n");
 }
 
+/* libvirt asks a new QEMU for each feature of its CPU, some 300 questions one after the other: half
+ * the time of a start. Without this capability it asks for all of them in one, as it used to. */
+static void put_capabilities(struct buf *b) {
+    buf_puts(b, "  <qemu:capabilities>\n    <qemu:del capability='cpu-unavailable-features'/>\n"
+                "  </qemu:capabilities>\n");
+}
+
 char *domain_xml(const struct domain_xml *what) {
     struct buf b AUTO_BUF = BUF_INIT;
     put_identity(&b, what);
@@ -103,6 +112,8 @@ char *domain_xml(const struct domain_xml *what) {
         put_vnic(&b, &what->spec->vnics[i], what->taps[i]);
     put_console(&b, what);
     buf_puts(&b, "    <rng model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n"
-                 "    </rng>\n    <memballoon model='none'/>\n  </devices>\n</domain>\n");
+                 "    </rng>\n    <memballoon model='none'/>\n  </devices>\n");
+    put_capabilities(&b);
+    buf_puts(&b, "</domain>\n");
     return buf_steal(&b);
 }

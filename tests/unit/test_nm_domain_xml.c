@@ -12,7 +12,7 @@ static const char spec_text[] =
     "\"vnics\":[{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"vni\":100,\"mtu\":1400}]}";
 
 static const char golden[] =
-    "<domain type='qemu'>\n"
+    "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
     "  <name>jogak-11111111-e7</name>\n"
     "  <uuid>11111111-2222-4333-8444-555555555555</uuid>\n"
     "  <metadata>\n"
@@ -54,6 +54,9 @@ static const char golden[] =
     "    <rng model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n    </rng>\n"
     "    <memballoon model='none'/>\n"
     "  </devices>\n"
+    "  <qemu:capabilities>\n"
+    "    <qemu:del capability='cpu-unavailable-features'/>\n"
+    "  </qemu:capabilities>\n"
     "</domain>\n";
 
 static json *spec_json(void) {
@@ -76,7 +79,7 @@ START_TEST(the_document) {
     what.kvm = true;
     what.cpu_model = "Westmere";
     char *other AUTO_FREE = domain_xml(&what);
-    ck_assert_ptr_nonnull(strstr(other, "<domain type='kvm'>"));
+    ck_assert_ptr_nonnull(strstr(other, "<domain type='kvm' "));
     ck_assert_ptr_nonnull(strstr(other, "<model fallback='forbid'>Westmere</model>"));
 }
 END_TEST
