@@ -163,6 +163,7 @@ static int load_documents(const char *const *names, struct err *err) {
         snprintf(file, sizeof file, "%s.yaml", source->name);
         json *value = yaml_parse(file, source->text, source->length, NULL, err);
         if (!value) return -1;
+        if (names) json_del(value, "paths"); /* most of it, and no schemas */
         schema_set_add(embedded, source->name, value);
     }
     for (size_t i = 0; i < embedded->document_count; i++)

@@ -13,8 +13,8 @@
 
 /* Loads all embedded documents; once per process, before threads start. */
 int schema_load(struct err *err);
-/* Only these documents (NULL-terminated), for a service that has no use for the others' memory;
- * whatever they refer to must be among them. */
+/* Only these documents (NULL-terminated) without their paths, for a service that has no use for the
+ * others' memory; whatever they refer to must be among them. */
 int schema_load_only(const char *const *names, struct err *err);
 /* Forgets them again (tests that look for leaks). */
 void schema_unload(void);

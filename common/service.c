@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -198,8 +200,30 @@ int service_begin(struct service *s, int argc, char **argv) {
     return -1;
 }
 
+/* Segments that nobody can have written: what is dropped comes back from the file when needed. */
+static int drop_code(struct dl_phdr_info *object, size_t size, void *unused) {
+    (void)size, (void)unused;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &object->dlpi_phdr[i];
+        if (p->p_type != PT_LOAD || (p->p_flags & PF_W)) continue;
+        uintptr_t from = (object->dlpi_addr + p->p_vaddr) & ~(page - 1);
+        uintptr_t to = object->dlpi_addr + p->p_vaddr + p->p_filesz;
+        madvise((void *)from, to - from, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+/* Starting has read documents, made keys and opened libraries: memory and code that an idle service
+ * does not need. */
+static void settle(void) {
+    malloc_trim(0);
+    dl_iterate_phdr(drop_code, NULL);
+}
+
 void service_wait(struct service *s) {
     sigset_t set;
+    settle();
     our_signals(&set);
     log_debug("ready", "service=%s version=%s", s->name, JOGAK_VERSION);
     sd_notify(0, "READY=1");
