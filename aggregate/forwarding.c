@@ -108,9 +108,17 @@ static int caught_up_fn(struct db_conn *c, void *arg, struct err *err) {
     return db_exec(c, NULL, err, SQL_CAUGHT_UP, "ss", p->slice, p->node);
 }
 
-static int push(struct aggregate *am, const char *slice, const char *only, const char *also,
-                const char *skip, size_t *ret_nodes, struct err *err) {
-    struct view v CLEANUP(view_done) = { .slice = slice, .skip = skip };
+/* Whom to tell, and how. */
+struct push {
+    const char *slice;
+    const char *only, *except, *also; /* nodes; NULL: all, none, no other */
+    const char *skip;                 /* a sliver to leave out, or NULL */
+    int settle_ms;
+};
+
+static int push(struct aggregate *am, const struct push *how, size_t *ret_nodes, struct err *err) {
+    const char *slice = how->slice, *only = how->only, *also = how->also;
+    struct view v CLEANUP(view_done) = { .slice = slice, .skip = how->skip };
     if (db_write(am->db, view_fn, &v, err)) return -1;
     json *body AUTO_JSON = document(&v);
     struct agents_each *calls = xcalloc(v.nodes.count, sizeof *calls);
@@ -119,10 +127,12 @@ static int push(struct aggregate *am, const char *slice, const char *only, const
         const struct node *n = &v.nodes.rows[i];
         bool wanted = only ? strcmp(n->name, only) == 0
                            : holds(&v, n->name) || (also && strcmp(n->name, also) == 0);
+        if (how->except && strcmp(n->name, how->except) == 0) wanted = false;
         if (!wanted || !reachable(n)) continue;
         struct agents_each *call = &calls[count++];
         snprintf(call->node, sizeof call->node, "%s", n->name);
-        snprintf(call->path, sizeof call->path, "/v1/slices/%s/forwarding", slice);
+        snprintf(call->path, sizeof call->path, "/v1/slices/%s/forwarding?settle_ms=%d", slice,
+                 how->settle_ms);
         call->method = "PUT";
         call->body = json_copy(body); /* each thread has its own */
         call->timeout_ms = PUSH_MS;
@@ -146,12 +156,21 @@ static int push(struct aggregate *am, const char *slice, const char *only, const
 
 int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
                     size_t *ret_nodes, struct err *err) {
-    return push(am, slice, NULL, also, skip, ret_nodes, err);
+    return push(am, &(struct push){ .slice = slice, .also = also, .skip = skip }, ret_nodes, err);
+}
+
+int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
+                          size_t *ret_nodes, struct err *err) {
+    int failed = push(
+        am, &(struct push){ .slice = slice, .except = source, .settle_ms = FORWARDING_SETTLE_MS },
+        ret_nodes, err);
+    struct push last = { .slice = slice, .only = source, .settle_ms = FORWARDING_SETTLE_MS };
+    return push(am, &last, NULL, err) || failed ? -1 : 0;
 }
 
 int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,
                          const char *skip, struct err *err) {
-    return push(am, slice, node, NULL, skip, NULL, err);
+    return push(am, &(struct push){ .slice = slice, .only = node, .skip = skip }, NULL, err);
 }
 
 struct next {

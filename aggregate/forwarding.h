@@ -15,6 +15,13 @@
  * ret_nodes (may be NULL): how many were told. */
 int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
                     size_t *ret_nodes, struct err *err);
+/* After a move, to all nodes of the slice: first those that send to the sliver, and `source` last,
+ * since it delivers until then what is still on its way to it. When it returns no frame takes an old
+ * way any more, also none of a connection that the datapaths had cached: each node waits for that, but no
+ * longer than FORWARDING_SETTLE_MS. */
+#define FORWARDING_SETTLE_MS 1000
+int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
+                          size_t *ret_nodes, struct err *err);
 /* Tells nodes that were left behind by an earlier push and report again. Called by the ticker;
  * blocks for one call at most. */
 void forwarding_tick(struct aggregate *am);

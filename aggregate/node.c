@@ -149,6 +149,7 @@ struct report {
     const char *name, *urn;
     const json *body;
     char state[16];
+    json *vteps; /* of the other nodes */
 };
 
 static int report_fn(struct db_conn *c, void *arg, struct err *err) {
@@ -164,19 +165,31 @@ static int report_fn(struct db_conn *c, void *arg, struct err *err) {
     return 0;
 }
 
+static int vteps_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct report *r = arg;
+    struct node_list all CLEANUP(node_list_done) = { 0 };
+    if (node_all(c, &all, err)) return -1;
+    r->vteps = json_array();
+    for (size_t i = 0; i < all.count; i++)
+        if (strcmp(all.rows[i].name, r->name) && all.rows[i].vtep[0])
+            json_add(r->vteps, json_string(all.rows[i].vtep));
+    return 0;
+}
+
 int node_report(void *ctx, const struct http_request *req, struct http_reply *reply,
                 struct err *err) {
     struct aggregate *am = ctx;
-    struct report r = { am, req->params[0], req->peer->urn, req->body, "" };
+    struct report r = { am, req->params[0], req->peer->urn, req->body, "", NULL };
     if (strcmp(urn_name(req->peer->urn), r.name))
         return err_set(err, ERR_FORBIDDEN, "%s may not report for node %s", req->peer->urn, r.name);
-    if (db_write(am->db, report_fn, &r, err)) return -1;
+    if (db_write(am->db, report_fn, &r, err) || db_read(am->db, vteps_fn, &r, err)) return -1;
     node_watch_heard(am->nodes, r.name, json_get(req->body, "slivers"));
     events_wake(am->events);
     char when[CLOCK_TEXT_BYTES];
     reply->body = json_object();
     json_set_str(reply->body, "state", r.state);
     json_set_int(reply->body, "lease_ms", LEASE_MS);
+    json_set(reply->body, "vteps", r.vteps);
     json_set_str(reply->body, "aggregate_time", clock_rfc3339(clock_wall_ms(), when));
     return 0;
 }

@@ -28,6 +28,7 @@ enum cookie_kind {
     COOKIE_UNICAST,  /* table 3: to a known MAC */
     COOKIE_FLOOD,    /* table 3: broadcast and multicast */
     COOKIE_UNKNOWN,  /* table 3: drop, no such MAC on the link */
+    COOKIE_NOTHING,  /* never stays: added and deleted in one bundle, see switch_settle() */
 };
 
 #define COOKIE_OWNER 0x4a

@@ -175,3 +175,13 @@ int64_t held_drain(struct held *h, held_fn *fn, void *ctx, struct err *err) {
     }
     return frames;
 }
+
+int64_t held_drain_tap(struct held *h, const char *tap, held_fn *fn, void *ctx, struct err *err) {
+    uint8_t *space AUTO_FREE = xmalloc(READ_BYTES);
+    for (size_t i = 0; i < h->count; i++) {
+        if (strcmp(h->taps[i].name, tap)) continue;
+        int64_t n = drain_tap(&h->taps[i], space, fn, ctx, err);
+        return n < 0 ? err_wrap(err, "drain %s", tap) : n;
+    }
+    return err_set(err, ERR_NOT_FOUND, "tap %s was not taken over", tap);
+}

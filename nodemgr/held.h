@@ -9,7 +9,6 @@
  *   (netdev_gate(tap) when its domain was started)
  *   held_grab(pid of QEMU)                         netdev_hold(tap), when libvirt has prepared its
  *                                                  domain and before any switch is turned
- *   netdev_hold(tap); held_settle()
  *   the guest is suspended; memory goes over; QEMU ends; commit
  *                       all switches are turned to the target
  *   held_drain() -> held_batch_add() -> tunnel  -> held_inject(tap), ahead of what the gate holds
@@ -17,10 +16,8 @@
  *
  * which gives the guest the leftovers, then what was held, then live traffic: each once, in order.
  *
- * Why the source is held too: a paused QEMU (without vhost) still reads ONE frame from each tap
- * and keeps it in its own memory, where it dies with it. With the gate closed and the queue empty
- * before the pause there is nothing to read. When a migration fails, netdev_release() at the
- * source gives everything to the resumed guest.
+ * A paused QEMU (without vhost) still reads ONE frame from each tap, which dies with it: witness.h finds
+ * it again.
  *
  * A frame travels with its virtio-net header, since it may be a segmentation-offload frame or one
  * whose checksum is still to be filled in.
@@ -64,6 +61,9 @@ typedef int held_fn(void *ctx, const char *tap, const void *header, const void *
  * fn failed: that frame and the later ones of its tap are lost). Blocks for as long as fn does,
  * and is over when a tap's gate and queue are empty; the gates stay held. */
 int64_t held_drain(struct held *h, held_fn *fn, void *ctx, struct err *err);
+
+/* The same for one of the taps. */
+int64_t held_drain_tap(struct held *h, const char *tap, held_fn *fn, void *ctx, struct err *err);
 
 /* Close the duplicates. The taps stay; what waited in them is gone if nobody else has them open.
  * NULL is fine. */

@@ -158,6 +158,7 @@ static void migration_free(struct migration *m) {
     hypervisor_migration_close(m->connection);
     pin_close(m->pin);
     held_free(m->held);
+    witness_free(m->witness);
     spec_done(&m->spec);
     json_put(m->document);
     free(m->destination_xml);

@@ -9,6 +9,7 @@
 #include "nodemgr/pin.h"
 #include "nodemgr/spec.h"
 #include "nodemgr/tunnel.h"
+#include "nodemgr/witness.h"
 
 enum migration_phase {
     PHASE_UNKNOWN, PHASE_CHECKED, PHASE_PREPARED,
@@ -56,6 +57,7 @@ struct migration {
     struct hypervisor_migration *connection;
     struct pin *pin;
     struct held *held;
+    struct witness *witness;
     char *destination_xml;
 };
 

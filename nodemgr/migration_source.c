@@ -83,7 +83,9 @@ static int open_tunnel(struct migration *m, struct err *err) {
 static int hold_on_to_qemu(struct migration *m, struct err *err) {
     const char **taps AUTO_FREE = migration_taps(m);
     if (!m->pin && !(m->pin = pin_open(m->name, err))) return -1;
-    if (!m->held && taps[0] && !(m->held = held_grab(pin_pid(m->pin), taps, err))) return -1;
+    if (!taps[0]) return 0;
+    if (!m->held && !(m->held = held_grab(pin_pid(m->pin), taps, err))) return -1;
+    if (!m->witness && !(m->witness = witness_new(taps, err))) return -1;
     return 0;
 }
 
@@ -96,6 +98,7 @@ static void let_go(struct migration *m) {
     tunnel_free(t);
     pin_close(STEAL(m->pin));
     held_free(STEAL(m->held));
+    witness_free(STEAL(m->witness));
     hypervisor_migration_close(STEAL(m->connection));
     migration_remove_directory(m);
 }
@@ -236,20 +239,19 @@ int source_release(struct migration *m, const json *body, json *extra, struct er
     return 0;
 }
 
+/* What waited in one tap, in batches. It is sent when the tap is empty, since only then is it known which
+ * frame came before: the one that the paused QEMU swallowed. */
 struct draining {
     struct migration *m;
-    struct buf batch;
-    const char *vnic; /* of the frames in the batch */
-    int64_t frames;
+    struct buf *batches;
+    size_t batch_count;
+    int64_t of_tap, frames;
 };
-static void draining_done(struct draining *d) { buf_done(&d->batch); }
 
-static int send_batch(struct draining *d, struct err *err) {
-    if (d->batch.length == 0) return 0;
-    int failed = tunnel_send_held(d->m->tunnel, d->vnic, d->batch.data, d->batch.length, DRAIN_MS,
-                                  err);
-    d->batch.length = 0;
-    return failed;
+static void drop_batches(struct draining *d) {
+    for (size_t i = 0; i < d->batch_count; i++) buf_done(&d->batches[i]);
+    free(STEAL(d->batches));
+    d->batch_count = 0;
 }
 
 static const char *vnic_of(struct migration *m, const char *tap) {
@@ -261,27 +263,59 @@ static const char *vnic_of(struct migration *m, const char *tap) {
     return "";
 }
 
+static int send_batch(struct draining *d, const char *tap, const struct buf *batch,
+                      struct err *err) {
+    return tunnel_send_held(d->m->tunnel, vnic_of(d->m, tap), batch->data, batch->length, DRAIN_MS,
+                            err);
+}
+
+static int send_swallowed(struct draining *d, const char *tap, struct err *err) {
+    uint8_t *frame AUTO_FREE = NULL;
+    size_t length;
+    if (witness_swallowed(d->m->witness, tap, d->of_tap, d->m->paused_ms, &frame, &length) != 1)
+        return 0;
+    struct buf batch AUTO_BUF = BUF_INIT;
+    if (held_batch_add(&batch, frame, frame + HELD_HEADER_BYTES, length - HELD_HEADER_BYTES, err))
+        return -1;
+    d->frames++;
+    return send_batch(d, tap, &batch, err);
+}
+
+static int send_tap(struct draining *d, const char *tap, struct err *err) {
+    int failed = send_swallowed(d, tap, err);
+    for (size_t i = 0; !failed && i < d->batch_count; i++)
+        failed = send_batch(d, tap, &d->batches[i], err);
+    d->frames += d->of_tap;
+    d->of_tap = 0;
+    drop_batches(d);
+    return failed;
+}
+
+static struct buf *new_batch(struct draining *d) {
+    d->batches = xrealloc_array(d->batches, d->batch_count + 1, sizeof *d->batches);
+    d->batches[d->batch_count] = (struct buf)BUF_INIT;
+    return &d->batches[d->batch_count++];
+}
+
 static int take_frame(void *ctx, const char *tap, const void *header, const void *frame,
                       size_t length, struct err *err) {
     struct draining *d = ctx;
-    const char *vnic = vnic_of(d->m, tap);
-    if (d->vnic && strcmp(vnic, d->vnic) != 0 && send_batch(d, err)) return -1;
-    d->vnic = vnic;
-    int full = held_batch_add(&d->batch, header, frame, length, err);
-    if (full == 1) {
-        if (send_batch(d, err)) return -1;
-        full = held_batch_add(&d->batch, header, frame, length, err);
-    }
-    d->frames++;
+    (void)tap;
+    struct buf *batch = d->batch_count ? &d->batches[d->batch_count - 1] : new_batch(d);
+    int full = held_batch_add(batch, header, frame, length, err);
+    if (full == 1) full = held_batch_add(new_batch(d), header, frame, length, err);
+    d->of_tap++;
     return full ? -1 : 0;
 }
 
 static int send_leftovers(struct migration *m, struct err *err) {
-    struct draining d CLEANUP(draining_done) = { .m = m };
+    struct draining d CLEANUP(drop_batches) = { .m = m };
+    const char **taps AUTO_FREE = migration_taps(m);
     if (!m->held) return 0;
     if (!m->tunnel) return err_set(err, ERR_UNAVAILABLE, "the tunnel is gone");
-    int64_t drained = held_drain(m->held, take_frame, &d, err);
-    if (drained < 0 || send_batch(&d, err)) return -1;
+    for (size_t i = 0; taps[i]; i++)
+        if (held_drain_tap(m->held, taps[i], take_frame, &d, err) < 0 || send_tap(&d, taps[i], err))
+            return -1;
     WITH_LOCK(&m->lock);
     m->frames = d.frames;
     return 0;

@@ -4,14 +4,12 @@
  * When. QEMU is told to allow next to no downtime, so that it goes on copying what the guest dirties
  * until we say stop; once stop was asked for, it is allowed more as soon as the rest would pass within
  * downtime_ms by the present rate. That allowance doubles every second, and after force_ms the guest
- * stops whatever remains. Before the pause the taps are put on hold and the guest reads what it has: a
- * paused QEMU would still read one frame and take it to its grave.
+ * stops whatever remains. What its taps receive from then on waits in their queues.
  *
  * Under translation (TCG) it is told to allow none at all: QEMU then ends after the first round and looks
  * only once for what was dirtied, with the guest stopped. With QEMU 7.2, guests hung at the target when
  * it had looked while they ran. So there, as with a guest that dirties next to nothing, the pause comes
- * by itself; the taps are put on hold shortly before the first round ends, and opened again if a second
- * one follows.
+ * by itself.
  *
  * Confirm. The QEMU is frozen first, then one of three proofs is looked for, each of which can no
  * longer change: the process is gone; libvirt's SIGTERM waits for it, so libvirt has decided that
@@ -23,15 +21,12 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "nodemgr/netdev.h"
 #include "nodemgr/waiting.h"
 
 LOG_MODULE("nm.stop");
 
 #define POLL_DISK_MS 50 /* while disks are copied */
 #define POLL_MS 5
-#define ROUND_END_MS 20 /* before the end of the first round */
-#define SETTLE_MS 5
 #define WAIT_MS 30000
 #define DOWNTIME_MS 30
 #define FORCE_MS 10000
@@ -39,28 +34,9 @@ LOG_MODULE("nm.stop");
 #define ASK_MS 40
 #define CONFIRM_MS 2000
 
-static void hold_taps(struct migration *m) {
-    const char **taps AUTO_FREE = migration_taps(m);
-    struct err err = ERR_INIT;
-    for (size_t i = 0; taps[i]; i++)
-        if (netdev_hold(taps[i], &err))
-            log_warn("a tap cannot be held", "tap=%s cause=\"%s\"", taps[i], err.msg);
-    err_clear(&err);
-    if (m->held && held_settle(m->held, SETTLE_MS, &err))
-        log_info("the guest does not take its frames", "migration=%s", m->id);
-    log_debug("taps on hold", "migration=%s", m->id);
-}
-
-static void open_taps(struct migration *m) {
-    const char **taps AUTO_FREE = migration_taps(m);
-    struct err none = ERR_INIT; /* a tap that cannot be held is open */
-    for (size_t i = 0; taps[i]; i++) netdev_release(taps[i], &none);
-}
-
 /* How the copy stands. */
 struct progress {
     struct hypervisor_job job;
-    bool held;           /* the taps, before the first round ends */
 };
 
 /* What is left of memory would pass within that time, by the present rate. */
@@ -107,22 +83,11 @@ static void decide(struct migration *m, struct progress *p) {
     struct order order = read_order(m);
     bool first_round = p->job.iteration < 2, near = nearly_done(p, order.allowed_ms);
     note_progress(m, &p->job, near && !first_round);
-    log_debug("a look at the copy", "migration=%s round=%lld left=%lld bps=%lld near=%d held=%d",
-              m->id, (long long)p->job.iteration, (long long)p->job.memory_remaining,
-              (long long)p->job.rate_bps, near, p->held);
+    log_debug("a look at the copy", "migration=%s round=%lld left=%lld bps=%lld near=%d", m->id,
+              (long long)p->job.iteration, (long long)p->job.memory_remaining,
+              (long long)p->job.rate_bps, near);
     if (order.stop && (order.force || (near && !first_round))) {
-        if (!p->held) hold_taps(m);
-        p->held = true;
         let_stop(m, order.force ? FORCED_DOWNTIME_MS : 2 * order.allowed_ms);
-        return;
-    }
-    if (first_round && !p->held && nearly_done(p, ROUND_END_MS)) {
-        hold_taps(m);
-        p->held = true;
-    }
-    if (p->held && !first_round) {
-        open_taps(m);
-        p->held = false;
     }
 }
 
@@ -136,7 +101,7 @@ static bool still_copying(struct migration *m, int64_t ms) {
 }
 
 void source_watch_copy(struct migration *m) {
-    struct progress p = { .held = false };
+    struct progress p = { 0 };
     int64_t wait_ms = POLL_DISK_MS;
     while (still_copying(m, wait_ms)) {
         struct err none = ERR_INIT; /* the call has just begun, or just ended */
@@ -146,7 +111,6 @@ void source_watch_copy(struct migration *m) {
         if (p.job.iteration == 0) note_progress(m, &p.job, false);
         else decide(m, &p);
     }
-    if (migration_phase(m) == PHASE_STOPPED && !p.held) hold_taps(m); /* QEMU was faster than we */
 }
 
 static void say_stop(struct migration *m, const json *body) {

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/capability.h"
+#include "nodemgr/neighbour.h"
 #include "nodemgr/sliver_watch.h"
 
 #include <stdio.h>
@@ -60,6 +61,7 @@ static int send_report(struct reporter *r, struct err *err) {
     char *url AUTO_FREE = xasprintf("%s/v1/nodes/%s/report", a->config->aggregate_url, a->name);
     json *reply AUTO_JSON = http_json(a->client, "POST", url, body, REPORT_TIMEOUT_MS, err);
     if (!reply) return -1;
+    neighbour_warm(json_get(reply, "vteps"));
     const char *state = json_get_str(reply, "state");
     if (state && strcmp(state, r->state) != 0) {
         log_info("the aggregate calls us", "state=%s lease_ms=%lld", state,

@@ -357,6 +357,8 @@ static int release_step_run(struct run *r, struct err *err) {
 
 /* --- 10: activate; 11: link; 12: forwarding --- */
 static int activate_run(struct run *r, struct err *err) {
+    /* The target's flows first: a guest that wakes up sends at once. Until it does, nothing can. */
+    if (forwarding_push_node(r->am, r->s.slice, r->m.target, NULL, err)) return -1;
     json *answer AUTO_JSON = call(r, 10, r->m.target, "activate", NULL, err);
     if (!answer) return -1;
     const char *at = json_get_str(answer, "resumed_at");
@@ -371,7 +373,7 @@ static int link_run(struct run *r, struct err *err) {
 static int openflow_run(struct run *r, struct err *err) {
     struct err push = ERR_INIT;
     size_t nodes = 0;
-    if (forwarding_push(r->am, r->s.slice, r->m.source, NULL, &nodes, &push)) {
+    if (forwarding_push_moved(r->am, r->s.slice, r->m.source, &nodes, &push)) {
         log_warn("forwarding not set everywhere", "migration=%s error=%s", r->m.id, push.msg);
         json_set_str(r->detail, "behind", push.msg);
     }

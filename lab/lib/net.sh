@@ -9,15 +9,19 @@ switch_is_up() {
     ip -n "$(switch_netns)" link show under && ip link show "$(services_nic)"
 } >/dev/null 2>&1
 
-# Frames for a guest that is being moved wait in its tap and count against Open vSwitch's sending socket; the
-# kernel's default would take some 250 of them (see packaging/sysctl.d).
-HELD_BYTES=16777216
-room_for_held_frames() {
-    [ "$(sysctl -n net.core.wmem_default)" -ge "$HELD_BYTES" ] || sysctl -qw net.core.wmem_default=$HELD_BYTES
+# Open vSwitch's userspace datapath keeps frames in socket buffers: those on hold for a guest that is being
+# moved (sending), and those that arrive while its main thread is busy (receiving). The kernel's defaults
+# take some 250 small frames (see packaging/sysctl.d).
+SOCKET_BUFFER_BYTES=16777216
+room_for_frames() {
+    local name
+    for name in wmem_default rmem_default; do
+        [ "$(sysctl -n net.core.$name)" -ge $SOCKET_BUFFER_BYTES ] || sysctl -qw net.core.$name=$SOCKET_BUFFER_BYTES
+    done
 }
 
 switch_up() {
-    room_for_held_frames
+    room_for_frames
     switch_is_up && return
     switch_down
     local sw
