@@ -21,7 +21,8 @@ def within(times, begin, end):
 
 
 def delivered_to_mover(source, target, taps):
-    """When the guest that moves was given the frames for it, and when it first ran at its target.
+    """When the guest that moves was given the frames for it, when it last ran at its source, and when
+    it first ran at its target.
 
     A frame that reaches the source's tap after the guest has sent its last one from there is read at
     the target or never; one that waits in the target's tap is read when the guest runs.
@@ -30,20 +31,29 @@ def delivered_to_mover(source, target, taps):
     first_run = passed(target, taps, TO_PEER)[0]
     before = [t for t in passed(source, taps, TO_MOVER) if t <= last_run]
     after = sorted(max(t, first_run) for t in passed(target, taps, TO_MOVER))
-    return before + after, first_run, after[0]
+    return before + after, last_run, first_run
 
 
-def figures(begin, end, seen, taps, source, target):
-    """seen: {host: [Seen]}; of one move from `source` to `target`, the peer being on h3."""
-    to_mover, runs, first_in = delivered_to_mover(seen[source], seen[target], taps)
+def figures(begin, end, seen, taps, source, target, guest_gap_ms):
+    """seen: {host: [Seen]}; of one move from `source` to `target`, the peer being on h3. guest_gap_ms: the
+    longest silence that the guest that moves has seen by its own clock, which stands while it is paused.
+
+    Two things are known of its longest silence, and the smaller one holds: it is no longer than between two
+    frames that a capture saw (which does not see those that were put into the target's tap past its
+    queue), and no longer than the guest's own plus the pause.
+    """
+    to_mover, last_run, runs = delivered_to_mover(seen[source], seen[target], taps)
     to_peer = passed(seen["h3"], taps, TO_PEER)
+    first_in = next(t for t in to_mover if t >= runs)
     first_out = next(t for t in to_peer if t >= runs)
     until = end + AFTER_NS
-    gap_in = longest_silence(within(to_mover, begin, until))
+    captured = longest_silence(within(to_mover, begin, until))
+    gap_in = min(captured, guest_gap_ms * 1e6 + runs - last_run)
     gap_out = longest_silence(within(to_peer, begin, until))
     return {
         "total_ms": (end - begin) / 1e6,
         "service_ms": (max(first_in, first_out) - begin) / 1e6,
+        "pause_ms": (runs - last_run) / 1e6,
         "gap_to_peer_ms": gap_out / 1e6,
         "gap_to_mover_ms": gap_in / 1e6,
         "gap_ms": max(gap_in, gap_out) / 1e6,

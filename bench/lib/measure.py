@@ -53,8 +53,9 @@ def measured_move(side, lab, work):
             time.sleep(BEFORE_S)
             begin, end = side.move()
     seen = {host: capture.seen() for host, capture in captures.items()}
-    return {"begin_ns": begin, "end_ns": end, **figures(begin, end, seen, side.taps, source, target),
-            **counted(verdicts)}
+    counts = counted(verdicts)
+    return {"begin_ns": begin, "end_ns": end, **counts,
+            **figures(begin, end, seen, side.taps, source, target, counts["guest_gap_to_mover_ms"])}
 
 
 def moves_in_a_row(side, count):
