@@ -105,8 +105,9 @@ int operation_list(void *ctx, const struct http_request *req, struct http_reply 
     l.open_only = open && strcmp(open, "true") == 0;
     if (param) {
         char urn[256];
+        bool known;
         if (access_slice_urn(am, param, urn, err) ||
-            access_slice(am, req, urn, PRIV_INFO, NULL, err) || slice_find(am, urn, &slice, err))
+            access_slice(am, req, urn, PRIV_INFO, NULL, err) || slice_known(am, urn, &slice, &known, err))
             return -1;
         l.slice = slice.id;
     } else if (!(req->roles & ROLE_OPERATOR)) {

@@ -156,16 +156,11 @@ static int list_fn(struct db_conn *c, void *arg, struct err *err) {
 static int slice_asked(struct aggregate *am, const struct http_request *req, const char *param,
                        unsigned need, struct slice_row *ret, bool *ret_known, struct err *err) {
     char urn[256];
-    struct err missing = ERR_INIT;
     if (!param) return err_set(err, ERR_INVALID, "say which slice: ?slice=project:name");
-    if (access_slice_urn(am, param, urn, err) || access_slice(am, req, urn, need, NULL, err))
-        return -1;
-    *ret_known = slice_find(am, urn, ret, &missing) == 0;
-    if (!*ret_known && missing.code != ERR_NOT_FOUND) {
-        *err = missing;
-        return -1;
-    }
-    return 0;
+    return access_slice_urn(am, param, urn, err) || access_slice(am, req, urn, need, NULL, err) ||
+                   slice_known(am, urn, ret, ret_known, err)
+               ? -1
+               : 0;
 }
 
 int reservation_list(void *ctx, const struct http_request *req, struct http_reply *reply,

@@ -57,6 +57,16 @@ int slice_find(struct aggregate *am, const char *urn, struct slice_row *ret, str
     return db_read(am->db, find_fn, &f, err);
 }
 
+int slice_known(struct aggregate *am, const char *urn, struct slice_row *ret, bool *ret_known,
+                struct err *err) {
+    struct err missing = ERR_INIT;
+    *ret = (struct slice_row){ 0 };
+    *ret_known = slice_find(am, urn, ret, &missing) == 0;
+    if (*ret_known || missing.code == ERR_NOT_FOUND) return 0;
+    if (err) *err = missing;
+    return -1;
+}
+
 int slice_next_generation(struct db_conn *c, const char *id, int64_t *ret, struct err *err) {
     struct slice_row row;
     if (db_exec(c, NULL, err, SQL_BUMP, "s", id) || slice_get(c, id, &row, err)) return -1;

@@ -21,6 +21,10 @@ int slice_get(struct db_conn *c, const char *id, struct slice_row *ret, struct e
 int slice_get_by_urn(struct db_conn *c, const char *urn, struct slice_row *ret, struct err *err);
 /* As slice_get_by_urn(), in a transaction of its own. ERR_NOT_FOUND when nothing of it is here. */
 int slice_find(struct aggregate *am, const char *urn, struct slice_row *ret, struct err *err);
+/* As slice_find(), but a slice that nothing is here of is no error:
+ * *ret_known says, and the row is empty (an id that nothing has). */
+int slice_known(struct aggregate *am, const char *urn, struct slice_row *ret, bool *ret_known,
+                struct err *err);
 /* In a transaction: the slice's forwarding changes; returns the new generation by *ret. */
 int slice_next_generation(struct db_conn *c, const char *id, int64_t *ret, struct err *err);
 

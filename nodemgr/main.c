@@ -101,7 +101,8 @@ static int open_base(struct agent *a, struct err *err) {
     const struct agent_config *c = a->config;
     char *database AUTO_FREE = xasprintf("%s/nodemgr.db", c->base.state_dir);
     char *images AUTO_FREE = xasprintf("%s/images", c->base.state_dir);
-    if (schema_load(err) || read_boot_id(a->boot_id, err) || make_directories(c, err)) return -1;
+    static const char *const documents[] = { "common", "nodemgr", NULL };
+    if (schema_load_only(documents, err) || read_boot_id(a->boot_id, err) || make_directories(c, err)) return -1;
     if (identity_open(&c->base, "node", &a->identity, err)) return -1;
     a->name = urn_name(a->identity.urn);
     struct http_client_options client = {

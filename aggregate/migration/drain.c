@@ -25,6 +25,8 @@ struct look {
     json *tried;    /* {sliver id: migration id} of this drain */
 };
 
+static const char SQL_OPEN[] = "SELECT 1 AS there FROM operation WHERE id = ?"
+                               " AND state IN ('pending', 'running', 'cancelling')";
 static const char SQL_STATE[] = "SELECT state, error FROM operation WHERE id = ?";
 
 /* Did the migration of this drain fail? Then it is not tried again: an operator has to look. */
@@ -61,12 +63,30 @@ static int look_at(struct db_conn *c, struct look *l, const struct sliver *s, st
     return 0;
 }
 
+/* Those past their commit belong to another node already, but their source is not free yet. */
+static int count_open(struct db_conn *c, const json *tried, size_t *ret, struct err *err) {
+    const char *sliver;
+    json *id;
+    *ret = 0;
+    for (size_t it = 0; json_next(tried, &it, &sliver, &id);) {
+        struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_OPEN, "s", json_str(id));
+        if (!q) return -1;
+        int rc = db_step(q, err);
+        if (rc < 0) return -1;
+        *ret += rc == 1;
+    }
+    return 0;
+}
+
 static int look_fn(struct db_conn *c, void *arg, struct err *err) {
     struct look *l = arg;
+    size_t open = 0;
     l->moving = l->failed = 0;
     if (sliver_of_node(c, l->op->node, &l->slivers, err)) return -1;
     for (size_t i = 0; i < l->slivers.count; i++)
         if (look_at(c, l, &l->slivers.rows[i], err)) return -1;
+    if (count_open(c, l->tried, &open, err)) return -1;
+    if (open > l->moving) l->moving = open;
     return 0;
 }
 
@@ -104,8 +124,13 @@ int drain_run(struct aggregate *am, const struct operation *op, struct err *err)
         work_pause(am, op->id, LOOK_MS);
     }
     if (!l.failed) return 0;
-    char *problems AUTO_FREE = json_text(l.problems);
-    err_set(err, ERR_CONFLICT, "%zu slivers could not leave node %s: %s", l.failed, op->node, problems);
+    struct buf problems AUTO_BUF = BUF_INIT;
+    const char *name;
+    json *why;
+    for (size_t it = 0; json_next(l.problems, &it, &name, &why);)
+        buf_printf(&problems, "%s%s: %s", problems.length ? "; " : "", name, json_str(why));
+    err_set(err, ERR_CONFLICT, "%zu slivers could not leave node %s: %s", l.failed, op->node,
+            problems.data ? problems.data : "");
     return err_remedy(err, "see `jogak migration list`, then drain again");
 }
 

@@ -146,11 +146,12 @@ int migration_list(void *ctx, const struct http_request *req, struct http_reply 
     struct aggregate *am = ctx;
     struct ask a = { 0 };
     char urn[256];
+    bool known;
     const char *param = http_query(req, "slice");
     if (!param) return err_set(err, ERR_INVALID, "say which slice: ?slice=project:name");
     if (http_query_int(req, "limit", 1, 200, 50, &a.limit, err) ||
         access_slice_urn(am, param, urn, err) ||
-        access_slice(am, req, urn, PRIV_INFO, NULL, err) || slice_find(am, urn, &a.slice, err) ||
+        access_slice(am, req, urn, PRIV_INFO, NULL, err) || slice_known(am, urn, &a.slice, &known, err) ||
         db_read(am->db, list_fn, &a, err))
         return -1;
     reply->body = json_set(json_object(), "items", a.ret);
