@@ -244,8 +244,12 @@ static int undo_at(struct run *r, const char *node, struct err *err) {
     return answer ? 0 : -1;
 }
 
-static int target_undo(struct run *r, struct err *err) { return undo_at(r, r->m.target, err); }
 static int source_undo(struct run *r, struct err *err) { return undo_at(r, r->m.source, err); }
+
+/* The source too: it has its end of the tunnel, and forgets nothing that it was not told to undo. */
+static int network_undo(struct run *r, struct err *err) {
+    return source_undo(r, err) || undo_at(r, r->m.target, err) ? -1 : 0;
+}
 
 /* --- 6: disk, memory --- */
 static void tell_copy(struct run *r, const json *state) {
@@ -428,7 +432,7 @@ const struct step steps[STEP_COUNT] = {
     { 2, "reserve", "select the node and reserve resources", reserve_run, reserve_undo, 0 },
     { 3, "signal", "agree on signal and delivery mode", signal_run, NULL, 5000 },
     { 4, "check", "check the resources one last time", check_run, forget_undo, 10000 },
-    { 5, "network", "set up the delivery network", network_run, target_undo, 15000 },
+    { 5, "network", "set up the delivery network", network_run, network_undo, 15000 },
     { 6, "copy", "copy image, disk and memory", copy_run, source_undo, 10000 },
     { 7, "stop", "stop the old sliver", stop_run, source_undo, 30000 },
     { 8, "confirm", "confirm completion", confirm_run, source_undo, 30000 },
