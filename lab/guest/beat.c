@@ -27,6 +27,7 @@ static const char usage_text[] =
     "                                                   with --every each second; --idle ends the "
     "run\n"
     "       beat echo PORT                              send each datagram back\n"
+    "       beat ping DST RATE_HZ COUNT                 ICMP echo; counts lost and doubled answers\n"
     "       beat disk DEVICE OFFSET [RATE_HZ [COUNT]]   numbered records, 1 MiB in a ring (default "
     "20 Hz)\n"
     "       beat diskcheck DEVICE OFFSET [AT_LEAST]     verify them; AT_LEAST is the last record "
@@ -121,6 +122,12 @@ static int main_echo(int argc, char **argv) {
     return beat_echo(port_of(argv[2]));
 }
 
+static int main_ping(int argc, char **argv) {
+    if (argc != 5) usage();
+    return beat_ping(argv[2], beat_number(argv[3], "RATE_HZ", 1, RATE_MAX_HZ),
+                     beat_number(argv[4], "COUNT", 1, 65535));
+}
+
 static int main_disk(int argc, char **argv) {
     if (argc < 4 || argc > 6) usage();
     uint64_t rate = argc > 4 ? beat_number(argv[4], "RATE_HZ", 1, RATE_MAX_HZ) : 20;
@@ -139,6 +146,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     { "send", main_send }, { "recv", main_recv },           { "echo", main_echo },
+    { "ping", main_ping },
     { "disk", main_disk }, { "diskcheck", main_diskcheck },
 };
 

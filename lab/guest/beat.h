@@ -35,6 +35,8 @@ void metronome_wait(struct metronome *m);
 int beat_send(const char *dst, uint16_t port, uint64_t rate_hz, uint64_t count);
 int beat_recv(uint16_t port, bool every_second, uint64_t idle_s);
 int beat_echo(uint16_t port);
+/* count: at most 65535, the range of ICMP's sequence numbers. */
+int beat_ping(const char *dst, uint64_t rate_hz, uint64_t count);
 int beat_disk(const char *device, uint64_t offset, uint64_t rate_hz, uint64_t count);
 int beat_diskcheck(const char *device, uint64_t offset, uint64_t at_least);
 
