@@ -98,7 +98,7 @@ static int serve(struct aggregate *am, struct service *service, struct err *err)
     if (server) {
         log_info("serving", "urn=%s address=%s port=%lld", am->identity->urn, base->listen_address,
                  (long long)base->listen_port);
-        struct upkeep *upkeep = upkeep_start(base, am->identity, err);
+        struct upkeep *upkeep = upkeep_start(base, am->identity, true, err);
         service_wait(service);
         upkeep_stop(upkeep);
     }

@@ -176,5 +176,7 @@ int power_run(struct aggregate *am, const struct operation *op, struct err *err)
     json *answer AUTO_JSON = agents_call(am, s.node, "POST", body, POWER_MS, err,
                                          "/v1/slivers/%s/power", s.id);
     if (!answer) return err_wrap(err, "sliver %s", s.name);
+    /* Its ports may be new ones, as after a crash of the node. */
+    if (strcmp(action, "stop") && forwarding_push_node(am, s.slice, s.node, NULL, err)) return -1;
     return sliver_change_state(am, s.id, strcmp(action, "stop") == 0 ? "stopped" : "ready", "", err);
 }

@@ -13,6 +13,8 @@
 
 LOG_MODULE("am.reservation");
 
+#define SAME_END_MS 60000
+
 static const char SQL_GET[] = "SELECT * FROM reservation WHERE id = ?";
 static const char SQL_OF_SLICE[] =
     "SELECT id FROM reservation WHERE slice = ? AND state <> 'released' ORDER BY created_ms";
@@ -229,6 +231,9 @@ static int wanted_expiry(const struct http_request *req, const struct credential
     const char *text = json_get_str(req->body, "expires");
     if (text && clock_parse_rfc3339(text, ret))
         return err_set(err, ERR_INVALID, "/expires: \"%s\" is no time", text);
+    /* "seven days" said twice is not the same instant: what ends within a minute ends together. */
+    if (*ret > who->target_expires_ms && *ret - who->target_expires_ms <= SAME_END_MS)
+        *ret = who->target_expires_ms;
     if (*ret > who->target_expires_ms) {
         err_set(err, ERR_UNPROCESSABLE, "a reservation cannot outlive its slice");
         return err_remedy(err, "renew the slice first: jogak slice renew");

@@ -21,6 +21,7 @@ struct upkeep {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    bool registered; /* in the clearing house's registry */
     bool stopping;
 };
 
@@ -73,7 +74,7 @@ static void *run(void *arg) {
     bool known = false;
     int64_t until_renewal_s = RENEW_EVERY_S;
     while (client) {
-        if (announce(u, client) == 0) known = true;
+        if (!u->registered || announce(u, client) == 0) known = true;
         int64_t wait_s = known ? EVERY_S : FIRST_S;
         if (pause_s(u, wait_s)) break;
         if ((until_renewal_s -= wait_s) > 0) continue;
@@ -85,10 +86,11 @@ static void *run(void *arg) {
 }
 
 struct upkeep *upkeep_start(const struct service_config *config, const struct identity *identity,
-                            struct err *err) {
+                            bool registered, struct err *err) {
     struct upkeep *u = xcalloc(1, sizeof *u);
     u->config = config;
     u->identity = identity;
+    u->registered = registered;
     pthread_mutex_init(&u->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

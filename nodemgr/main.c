@@ -6,6 +6,7 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/schema.h"
+#include "common/upkeep.h"
 #include "nodemgr/capability.h"
 #include "nodemgr/console.h"
 #include "nodemgr/hypervisor.h"
@@ -175,7 +176,9 @@ static int serve(struct service *s, struct agent *a, struct err *err) {
     a->reporter = reporter_start(a);
     log_info("serving", "node=%s address=%s port=%lld", a->name, options.address,
              (long long)a->config->base.listen_port);
+    struct upkeep *upkeep = upkeep_start(&a->config->base, &a->identity, false, err);
     service_wait(s);
+    upkeep_stop(upkeep);
     http_server_stop(server);
     return 0;
 }

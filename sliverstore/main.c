@@ -31,7 +31,7 @@ static int serve(struct service *service, struct store *store, const struct iden
     if (!server) return -1;
     log_info("serving", "urn=%s address=%s port=%u", identity->urn, config->base.listen_address,
              http_server_port(server));
-    struct upkeep *upkeep = upkeep_start(&config->base, identity, err);
+    struct upkeep *upkeep = upkeep_start(&config->base, identity, true, err);
     service_wait(service);
     upkeep_stop(upkeep);
     http_server_stop(server);

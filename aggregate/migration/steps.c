@@ -411,7 +411,7 @@ static const char *sliver_state(const json *state) {
 }
 
 enum verdict step_probe(struct run *r, struct err *ret_why) {
-    if (!r->m.target[0]) return VERDICT_UNDO; /* no node was touched yet */
+    if (r->m.step < 5) return VERDICT_UNDO; /* nothing was made on any node yet */
     json *source AUTO_JSON = ask(r, r->m.source, ret_why);
     if (!source) return VERDICT_WAIT;
     const char *at_source = sliver_state(source);
