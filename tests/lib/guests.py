@@ -87,7 +87,7 @@ class Traffic:
     def __init__(self, first, second, rate_hz=500, ping=True):
         """first, second: (Guest, its address)."""
         self.ends = (first, second)
-        self.rate_hz, self.ping = rate_hz, ping
+        self.rate_hz, self.ping, self.echoes, self.verdicts = rate_hz, ping, None, {}
 
     def start(self):
         for guest, _ in self.ends:
@@ -96,13 +96,14 @@ class Traffic:
             guest.run(f"ping -q -c 2 -i 0.2 {other}")
             guest.run(f"beat send {other} {self.PORT} {self.rate_hz} >/tmp/send & S=$!")
         if self.ping:
-            self.ends[0][0].run(f"ping -i 0.01 {self.ends[1][1]} >/tmp/ping & P=$!")
+            self.echoes = echoes(self.ends[0][0])
+            self.ends[0][0].run(f"ping -i 0.01 {self.ends[1][1]} >/dev/null & P=$!")
 
     def stop(self):
         """Complaints: nothing may be lost, doubled or out of order."""
         wrong = []
         if self.ping:
-            wrong += self._ping_complaints(self.ends[0][0])
+            wrong += self._ping_complaints()
         sent = [self._end(guest, "$S", "send") for guest, _ in self.ends]
         time.sleep(0.5)  # for the last of them to arrive
         received = [self._end(guest, "$R", "recv") for guest, _ in self.ends]
@@ -119,17 +120,18 @@ class Traffic:
         except (IndexError, ValueError) as none:
             raise Failure(f"{guest.name}: beat {name} said nothing that can be read: {lines}") from none
 
-    @staticmethod
-    def _ping_complaints(guest):
-        guest.run("kill -INT $P; wait $P; true")
-        summary = " ".join(guest.run("tail -n 2 /tmp/ping"))
-        numbers = [int(n) for n in guest.run("sed -n 's/.* seq=\\([0-9]*\\) .*/\\1/p' /tmp/ping | "
-                                             "awk 'NR==1{p=$1-1} $1!=p+1{bad++} {p=$1;n++} END{print n+0, bad+0}'")[-1].split()]
-        sent = int(re.search(r"(\d+) packets transmitted", summary)[1])
-        # The last one may still be under way when ping is told to stop.
-        if sent - numbers[0] > 1 or numbers[1] or "duplicates" in summary:
-            return [f"ping: {summary}; {numbers[1]} places where the order breaks"]
-        return []
+    def _ping_complaints(self):
+        """By the kernel's counters: busybox' ping has so small a buffer that it loses what comes in one go."""
+        guest = self.ends[0][0]
+        guest.run("kill -INT $P; wait $P; sleep 1")
+        sent, answered = (now - before for now, before in zip(echoes(guest), self.echoes))
+        return [f"of {sent} pings {answered} were answered"] if sent != answered or sent < 10 else []
+
+
+def echoes(guest):
+    """(requests sent, answers received) since the guest's start."""
+    names, numbers = (line.split() for line in guest.run("grep ^Icmp: /proc/net/snmp"))
+    return int(numbers[names.index("OutEchos")]), int(numbers[names.index("InEchoReps")])
 
 
 def stream_complaints(sent, received):

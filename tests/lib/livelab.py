@@ -66,7 +66,7 @@ class LiveLab:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind and os.environ.get("JOGAK_TEST_KEEP"):
+        if os.environ.get("JOGAK_TEST_KEEP"):
             print(f"    lab {self.name} is kept: JOGAK_TEST_KEEP", flush=True)
             return
         if kind:
