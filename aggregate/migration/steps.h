@@ -9,6 +9,7 @@
 #include "journal.h"
 
 #define STEP_COUNT 12
+#define STEP_COPY 6         /* the first step in which a guest moves */
 #define STEP_COMMIT_AFTER 8 /* the commit point lies between this step and the next */
 
 /* One migration in a worker's hands. */
