@@ -18,8 +18,11 @@ class Guest:
     def __init__(self, lab, name):
         self.lab, self.name, self.child = lab, name, None
 
+    def arguments(self):
+        return ["console", self.name]
+
     def open(self):
-        self.child = subprocess.Popen([str(self.lab.build / "cli/jogak"), "console", self.name], env=self.lab.environment,
+        self.child = subprocess.Popen([str(self.lab.build / "cli/jogak"), *self.arguments()], env=self.lab.environment,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
 
     def close(self):
