@@ -118,7 +118,7 @@ struct hypervisor_job {
     bool active;
     int64_t bytes_done, bytes_total; /* memory and disk */
     int64_t rate_bps;                /* bytes per second, memory */
-    int64_t memory_remaining, disk_remaining;
+    int64_t memory_remaining, memory_total, disk_remaining;
     int64_t iteration; /* rounds over memory */
 };
 int hypervisor_job(struct hypervisor *h, const char *name, struct hypervisor_job *ret,

@@ -93,6 +93,7 @@ int hypervisor_job(struct hypervisor *h, const char *name, struct hypervisor_job
         .bytes_total = number(list, count, VIR_DOMAIN_JOB_DATA_TOTAL),
         .rate_bps = number(list, count, VIR_DOMAIN_JOB_MEMORY_BPS),
         .memory_remaining = number(list, count, VIR_DOMAIN_JOB_MEMORY_REMAINING),
+        .memory_total = number(list, count, VIR_DOMAIN_JOB_MEMORY_TOTAL),
         .disk_remaining = number(list, count, VIR_DOMAIN_JOB_DISK_REMAINING),
         .iteration = number(list, count, VIR_DOMAIN_JOB_MEMORY_ITERATION),
     };

@@ -58,6 +58,7 @@ struct migration {
     struct pin *pin;
     struct held *held;
     struct witness *witness;
+    int64_t gated_ms; /* wall clock: since then the taps are held and were read empty; 0: not */
     char *destination_xml;
 };
 

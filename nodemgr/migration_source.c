@@ -17,6 +17,7 @@ LOG_MODULE("nm.source");
 
 #define CONNECT_MS 5000
 #define KILL_MS 2000
+#define GATED_BEFORE_MS 3 /* the event of the pause comes a little later than the pause */
 #define DRAIN_MS 5000
 #define CLOSE_MS 500
 #define ABORT_EVERY_MS 40
@@ -272,7 +273,10 @@ static int send_batch(struct draining *d, const char *tap, const struct buf *bat
 static int send_swallowed(struct draining *d, const char *tap, struct err *err) {
     uint8_t *frame AUTO_FREE = NULL;
     size_t length;
-    if (witness_swallowed(d->m->witness, tap, d->of_tap, d->m->paused_ms, &frame, &length) != 1)
+    int64_t gated_ms = d->m->gated_ms, paused_ms = d->m->paused_ms;
+    if (gated_ms && gated_ms + GATED_BEFORE_MS <= paused_ms) return 0; /* there was nothing to read */
+    if (witness_swallowed(d->m->witness, tap, d->of_tap, !gated_ms && d->of_tap > 0, paused_ms, &frame,
+                          &length) != 1)
         return 0;
     struct buf batch AUTO_BUF = BUF_INIT;
     if (held_batch_add(&batch, frame, frame + HELD_HEADER_BYTES, length - HELD_HEADER_BYTES, err))

@@ -4,12 +4,14 @@
  * When. QEMU is told to allow next to no downtime, so that it goes on copying what the guest dirties
  * until we say stop; once stop was asked for, it is allowed more as soon as the rest would pass within
  * downtime_ms by the present rate. That allowance doubles every second, and after force_ms the guest
- * stops whatever remains. What its taps receive from then on waits in their queues.
+ * stops whatever remains. Shortly before, the taps are put on hold and the guest reads what it has, since a
+ * pausing QEMU swallows frames: those that it reads between two of its own steps, and one more afterwards.
+ * When QEMU was faster than we, witness.h finds the last of them again.
  *
  * Under translation (TCG) it is told to allow none at all: QEMU then ends after the first round and looks
  * only once for what was dirtied, with the guest stopped. With QEMU 7.2, guests hung at the target when
  * it had looked while they ran. So there, as with a guest that dirties next to nothing, the pause comes
- * by itself.
+ * by itself; the taps are held shortly before the first round ends, and opened again if a second follows.
  *
  * Confirm. The QEMU is frozen first, then one of three proofs is looked for, each of which can no
  * longer change: the process is gone; libvirt's SIGTERM waits for it, so libvirt has decided that
@@ -21,12 +23,16 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/netdev.h"
 #include "nodemgr/waiting.h"
 
 LOG_MODULE("nm.stop");
 
 #define POLL_DISK_MS 50 /* while disks are copied */
 #define POLL_MS 5
+#define ROUND_END_MS 20     /* before the end of the first round, the taps are held */
+#define ROUND_END_PERCENT 10 /* of memory */
+#define SETTLE_MS 5
 #define WAIT_MS 30000
 #define DOWNTIME_MS 30
 #define FORCE_MS 10000
@@ -34,14 +40,45 @@ LOG_MODULE("nm.stop");
 #define ASK_MS 40
 #define CONFIRM_MS 2000
 
+/* The taps' gates are closed and the guest reads what it has; from then on nothing is left that a paused
+ * QEMU could swallow. */
+static void hold_taps(struct migration *m) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    struct err err = ERR_INIT;
+    bool held = m->held != NULL;
+    for (size_t i = 0; taps[i]; i++)
+        if (netdev_hold(taps[i], &err)) {
+            log_warn("a tap cannot be held", "tap=%s cause=\"%s\"", taps[i], err.msg);
+            held = false;
+        }
+    err_clear(&err);
+    if (held && held_settle(m->held, SETTLE_MS, &err) == 0) m->gated_ms = clock_wall_ms();
+    log_debug("taps on hold", "migration=%s settled=%d", m->id, m->gated_ms != 0);
+}
+
+static void open_taps(struct migration *m) {
+    const char **taps AUTO_FREE = migration_taps(m);
+    struct err none = ERR_INIT; /* a tap that cannot be held is open */
+    m->gated_ms = 0;
+    for (size_t i = 0; taps[i]; i++) netdev_release(taps[i], &none);
+}
+
 /* How the copy stands. */
 struct progress {
     struct hypervisor_job job;
+    bool held; /* the taps, shortly before the guest stops */
 };
 
 /* What is left of memory would pass within that time, by the present rate. */
 static bool nearly_done(const struct progress *p, int64_t allowed_ms) {
     return p->job.rate_bps > 0 && p->job.memory_remaining * 1000 / p->job.rate_bps <= allowed_ms;
+}
+
+/* QEMU knows its rate too late for a short round, so the share that is left counts as well. */
+static bool round_ends(const struct progress *p) {
+    return nearly_done(p, ROUND_END_MS) ||
+           (p->job.memory_total > 0 &&
+            p->job.memory_remaining * 100 < p->job.memory_total * ROUND_END_PERCENT);
 }
 
 static void note_progress(struct migration *m, const struct hypervisor_job *job, bool converged) {
@@ -86,8 +123,18 @@ static void decide(struct migration *m, struct progress *p) {
     log_debug("a look at the copy", "migration=%s round=%lld left=%lld bps=%lld near=%d", m->id,
               (long long)p->job.iteration, (long long)p->job.memory_remaining,
               (long long)p->job.rate_bps, near);
+    if (order.stop && (order.force || (near && !first_round)) && !p->held) {
+        hold_taps(m);
+        p->held = true;
+    }
     if (order.stop && (order.force || (near && !first_round))) {
         let_stop(m, order.force ? FORCED_DOWNTIME_MS : 2 * order.allowed_ms);
+    } else if (first_round && !p->held && round_ends(p)) {
+        hold_taps(m);
+        p->held = true;
+    } else if (p->held && !first_round) { /* a second round: not yet */
+        open_taps(m);
+        p->held = false;
     }
 }
 
@@ -101,7 +148,7 @@ static bool still_copying(struct migration *m, int64_t ms) {
 }
 
 void source_watch_copy(struct migration *m) {
-    struct progress p = { 0 };
+    struct progress p = { .held = false };
     int64_t wait_ms = POLL_DISK_MS;
     while (still_copying(m, wait_ms)) {
         struct err none = ERR_INIT; /* the call has just begun, or just ended */

@@ -19,7 +19,7 @@
  *             A frame that waits in a gate still counts against the send buffer of the socket it
  *             came from. Open vSwitch's kernel datapath has none; its userspace datapath sends
  *             for all ports by one, whose default takes about 250 small or 90 full frames, so
- *             set net.core.wmem_default to NETDEV_HOLD_BYTES before ovs-vswitchd starts.
+ *             set net.core.wmem_default (packaging/sysctl.d) before ovs-vswitchd starts.
  *   catch-up  what was held goes out at a pace a guest can follow, then the gate opens fully.
  */
 #ifndef JOGAK_NODEMGR_NETDEV_H

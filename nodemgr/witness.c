@@ -158,8 +158,8 @@ static bool lost_count(const struct watched *t) {
     return getsockopt(t->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &length) || stats.tp_drops;
 }
 
-static int find(struct watched *t, int64_t leftovers, int64_t paused_ms, uint8_t **ret_frame,
-                size_t *ret_length) {
+static int find(struct watched *t, int64_t leftovers, bool certain, int64_t paused_ms,
+                uint8_t **ret_frame, size_t *ret_length) {
     uint8_t *space AUTO_FREE = xmalloc(HELD_HEADER_BYTES + HELD_FRAME_MAX);
     take_in(t, space);
     if (lost_count(t)) {
@@ -168,19 +168,19 @@ static int find(struct watched *t, int64_t leftovers, int64_t paused_ms, uint8_t
     }
     if ((int64_t)(t->count - t->first) <= leftovers) return 0;
     struct kept_frame *f = &t->ring[(t->count - 1 - (uint64_t)leftovers) % KEPT];
-    if (leftovers == 0 && f->at_ms < paused_ms - EVENT_LATE_MS) return 0;
+    if (!certain && f->at_ms < paused_ms - EVENT_LATE_MS) return 0;
     *ret_length = f->length;
     *ret_frame = xmalloc(f->length);
     memcpy(*ret_frame, f->data, f->length);
     return 1;
 }
 
-int witness_swallowed(struct witness *w, const char *tap, int64_t leftovers, int64_t paused_ms,
-                      uint8_t **ret_frame, size_t *ret_length) {
+int witness_swallowed(struct witness *w, const char *tap, int64_t leftovers, bool certain,
+                      int64_t paused_ms, uint8_t **ret_frame, size_t *ret_length) {
     if (!w) return 0;
     WITH_LOCK(&w->lock);
     for (size_t i = 0; i < w->count; i++)
         if (strcmp(w->taps[i].name, tap) == 0)
-            return find(&w->taps[i], leftovers, paused_ms, ret_frame, ret_length);
+            return find(&w->taps[i], leftovers, certain, paused_ms, ret_frame, ret_length);
     return 0;
 }

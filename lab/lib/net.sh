@@ -12,11 +12,10 @@ switch_is_up() {
 # Open vSwitch's userspace datapath keeps frames in socket buffers: those on hold for a guest that is being
 # moved (sending), and those that arrive while its main thread is busy (receiving). The kernel's defaults
 # take some 250 small frames (see packaging/sysctl.d).
-SOCKET_BUFFER_BYTES=16777216
 room_for_frames() {
-    local name
-    for name in wmem_default rmem_default; do
-        [ "$(sysctl -n net.core.$name)" -ge $SOCKET_BUFFER_BYTES ] || sysctl -qw net.core.$name=$SOCKET_BUFFER_BYTES
+    local setting
+    for setting in wmem_default=1048576 rmem_default=4194304; do
+        [ "$(sysctl -n "net.core.${setting%=*}")" -ge "${setting#*=}" ] || sysctl -qw "net.core.$setting"
     done
 }
 

@@ -78,7 +78,7 @@ static int guest_reads(void) {
 static int swallowed(struct witness *w, int64_t leftovers, int64_t paused_ms) {
     uint8_t *frame AUTO_FREE = NULL;
     size_t length;
-    if (witness_swallowed(w, TAP, leftovers, paused_ms, &frame, &length) != 1) return -1;
+    if (witness_swallowed(w, TAP, leftovers, leftovers > 0, paused_ms, &frame, &length) != 1) return -1;
     ck_assert_uint_eq(length, HELD_HEADER_BYTES + 64);
     return frame[HELD_HEADER_BYTES + 14];
 }
