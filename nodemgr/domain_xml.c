@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define NAME_PREFIX "jogak-"
+#define DEFAULT_CPU "qemu64"
 #define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 
 char *domain_name(const char *sliver, int64_t epoch, char ret[DOMAIN_NAME_BYTES]) {
@@ -51,16 +52,22 @@ static void put_identity(struct buf *b, const struct domain_xml *what) {
     buf_printf(b, " epoch='%lld'/>\n  </metadata>\n", (long long)what->spec->epoch);
 }
 
+/* QEMU's default by its name: a libvirtd that was started again under a running guest no longer
+ * knows what its machine's default is, and would refuse to move the guest by a document without. */
+static void put_cpu(struct buf *b, const struct domain_xml *what) {
+    bool named = *what->cpu_model;
+    buf_printf(b, "  <cpu mode='custom' match='exact'%s>\n", named ? "" : " check='none'");
+    put_attribute(b, "    <model fallback='forbid'>", named ? what->cpu_model : DEFAULT_CPU,
+                  "</model>\n  </cpu>\n");
+}
+
 static void put_machine(struct buf *b, const struct domain_xml *what) {
     buf_printf(b, "  <memory unit='MiB'>%lld</memory>\n", (long long)what->spec->memory_mib);
     buf_printf(b, "  <vcpu placement='static'>%lld</vcpu>\n", (long long)what->spec->vcpus);
     buf_puts(b, "  <os>\n    <type arch='x86_64' machine='pc'>hvm</type>\n"
                 "    <boot dev='hd'/>\n  </os>\n"
                 "  <features>\n    <acpi/>\n    <apic/>\n  </features>\n");
-    if (*what->cpu_model) {
-        buf_puts(b, "  <cpu mode='custom' match='exact'>\n");
-        put_attribute(b, "    <model fallback='forbid'>", what->cpu_model, "</model>\n  </cpu>\n");
-    }
+    put_cpu(b, what);
     buf_puts(b, "  <clock offset='utc'/>\n  <on_poweroff>destroy</on_poweroff>\n"
                 "  <on_reboot>restart</on_reboot>\n  <on_crash>destroy</on_crash>\n");
 }

@@ -15,7 +15,7 @@
 struct domain_xml {
     const struct sliver_spec *spec;
     bool kvm;              /* else QEMU's own translation (TCG) */
-    const char *cpu_model; /* "" leaves QEMU's default */
+    const char *cpu_model; /* "": QEMU's default */
     const char *disk_path, *seed_path, *console_path;
     const char *const *taps; /* one name per vNIC of the spec, in order */
 };
