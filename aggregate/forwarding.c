@@ -131,8 +131,9 @@ static int push(struct aggregate *am, const struct push *how, size_t *ret_nodes,
         if (!wanted || !reachable(n)) continue;
         struct agents_each *call = &calls[count++];
         snprintf(call->node, sizeof call->node, "%s", n->name);
+        /* A node without slivers of this slice sends nothing of it, so it has nothing cached. */
         snprintf(call->path, sizeof call->path, "/v1/slices/%s/forwarding?settle_ms=%d", slice,
-                 how->settle_ms);
+                 holds(&v, n->name) ? how->settle_ms : 0);
         call->method = "PUT";
         call->body = json_copy(body); /* each thread has its own */
         call->timeout_ms = PUSH_MS;
