@@ -75,6 +75,25 @@ static int provision(struct cli *cli, const struct topology_file *f, const char 
     return operation_follow(cli, slice, accepted, done, err);
 }
 
+/* Before anything is destroyed: what should take its place must be possible at least so far. */
+static int images_exist(struct cli *cli, const struct topology_file *f, struct err *err) {
+    json *seen AUTO_JSON = json_object();
+    const json *slivers = json_get(f->topology, "slivers");
+    for (size_t i = 0; i < json_length(slivers); i++) {
+        const char *image = json_get_str(json_at(slivers, i), "image");
+        if (!image || json_has(seen, image)) continue;
+        json_set_bool(seen, image, true);
+        struct err why = ERR_INIT;
+        json *there AUTO_JSON = session_json(&cli->session, SESSION_STORE, NULL, "GET", NULL, &why,
+                                             "/v1/images/%s", image);
+        if (there) continue;
+        err_set(err, why.code, "/slivers/%zu/image: %s", i, why.msg);
+        err_remedy(err, "nothing was changed; see `jogak image list`");
+        return topology_file_locate(f, err), -1;
+    }
+    return 0;
+}
+
 static int confirm(struct cli *cli, const json *plan, struct err *err) {
     json *leaving AUTO_JSON = plan_leaving(plan);
     if (!json_length(leaving)) return 0;
@@ -90,6 +109,8 @@ static int change(struct cli *cli, const struct topology_file *f, const char *sl
         if (output_is_json(&cli->output)) output_said(&cli->output, NULL, "%s", "");
         return 0;
     }
+    json *leaving AUTO_JSON = plan_leaving(plan);
+    if (json_length(leaving) && plan_makes(plan) && images_exist(cli, f, err)) return -1;
     if (confirm(cli, plan, err) || release(cli, slice, plan_leaving(plan), err)) return -1;
     if (plan_makes(plan)) return provision(cli, f, slice, err);
     output_said(&cli->output, NULL, "slice %s is as the file says", slice);

@@ -153,18 +153,19 @@ END_TEST
 
 #define CHANGES \
     "{\"create\":[\"b\"],\"replace\":[{\"name\":\"a\",\"why\":\"image\"}],\"delete\":[\"c\"],\"keep\":[]}"
+#define HAS_IMAGE { "GET /v1/images/guest", 200, "{\"name\":\"guest\"}", NULL }
 #define CHANGES_TEXT \
     "+ create b\n~ replace a (image)\n- delete c\n1 to create, 1 to replace, 1 to delete, 0 to keep\n"
 
 START_TEST(apply_asks_before_it_destroys) {
     write_file(two);
-    ck_assert_int_eq(CLI_CALL(apply, GIVE_CREDENTIAL, { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL }), 1);
+    ck_assert_int_eq(CLI_CALL(apply, GIVE_CREDENTIAL, { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL }, HAS_IMAGE), 1);
     ck_assert_str_eq(cli_out, CHANGES_TEXT);
     ck_assert_str_eq(cli_notes, "jogak: nobody can be asked here: 2 slivers are destroyed with their disks; go on?\n"
                                 "  hint: add --yes when that is what you want\n");
     cli_notes_tty = true;
     cli_typed = "n\n";
-    ck_assert_int_eq(CLI_CALL(apply, { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL }), 1);
+    ck_assert_int_eq(CLI_CALL(apply, { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL }, HAS_IMAGE), 1);
     ck_assert_str_eq(cli_notes, "2 slivers are destroyed with their disks; go on? [y/N] jogak: nothing was changed\n");
 }
 END_TEST
@@ -173,12 +174,25 @@ START_TEST(apply_releases_before_it_reserves) {
     write_file(two);
     strcat(apply, " --yes --no-wait");
     ck_assert_int_eq(CLI_CALL(apply, GIVE_CREDENTIAL,
-        { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL },
+        { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL }, HAS_IMAGE,
         { "POST /v1/slices/demo:ring/release", 202, PENDING, "{\"slivers\":[\"a\",\"c\"]}" },
         { "GET /v1/operations/" OPERATION, 200, DONE, NULL },
         { "POST /v1/reservations", 201, "{\"id\":\"r1\"}", NULL },
         { "POST /v1/reservations/r1/provision", 202, PENDING, "{}" }), 0);
     ck_assert_str_eq(cli_out, CHANGES_TEXT "operation " OPERATION " has begun\n");
+}
+END_TEST
+
+START_TEST(apply_destroys_nothing_for_an_image_that_is_not_there) {
+    char says[300];
+    write_file(two);
+    strcat(apply, " --yes");
+    ck_assert_int_eq(CLI_CALL(apply, GIVE_CREDENTIAL,
+        { "POST /v1/slices/demo:ring/plan", 200, CHANGES, NULL },
+        { "GET /v1/images/guest", 404, "{\"code\":\"not_found\",\"detail\":\"there is no image guest\"}", NULL }), 1);
+    snprintf(says, sizeof says, "jogak: %s:3:12: /slivers/0/image: there is no image guest\n"
+             "  hint: nothing was changed; see `jogak image list`\n", file);
+    ck_assert_str_eq(cli_notes, says);
 }
 END_TEST
 
@@ -293,6 +307,7 @@ static void add(TCase *t) {
     tcase_add_test(t, apply_makes_what_is_missing);
     tcase_add_test(t, apply_asks_before_it_destroys);
     tcase_add_test(t, apply_releases_before_it_reserves);
+    tcase_add_test(t, apply_destroys_nothing_for_an_image_that_is_not_there);
     tcase_add_test(t, apply_with_nothing_to_do);
     tcase_add_test(t, apply_says_where_the_file_is_wrong);
     tcase_add_test(t, apply_tells_why_it_failed);
