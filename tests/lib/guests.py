@@ -94,6 +94,7 @@ class Traffic:
 
     def start(self):
         for guest, _ in self.ends:
+            guest.run("killall -q beat ping; true")  # of a test that failed
             guest.run(f"beat recv {self.PORT} >/tmp/recv & R=$!")
         for (guest, _), (_, other) in zip(self.ends, reversed(self.ends)):
             guest.run(f"ping -q -c 2 -i 0.2 {other}")
@@ -133,7 +134,8 @@ class Traffic:
 
 def echoes(guest):
     """(requests sent, answers received) since the guest's start."""
-    names, numbers = (line.split() for line in guest.run("grep ^Icmp: /proc/net/snmp"))
+    said = guest.run("grep ^Icmp: /proc/net/snmp")
+    names, numbers = (line.split() for line in said if line.startswith("Icmp:"))  # and not of jobs that ended
     return int(numbers[names.index("OutEchos")]), int(numbers[names.index("InEchoReps")])
 
 
