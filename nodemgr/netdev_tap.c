@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/inet6.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 
@@ -63,6 +65,10 @@ static int change_link(struct nl_sock *s, unsigned index, const char *name, unsi
     if (mtu) rtnl_link_set_mtu(change, mtu);
     if (queue_frames) rtnl_link_set_txqlen(change, queue_frames);
     if (up) rtnl_link_set_flags(change, IFF_UP);
+    /* The host has nothing to say on a guest's wire: no address, no router solicitation. One such frame,
+     * dropped, would also stay in the datapath's cache as "drop what comes from this port". Not every
+     * kernel has IPv6, and then there is nothing to switch off. */
+    if (up) rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
     int code = rtnl_link_change(s, key, change, 0);
     rtnl_link_put(key);
     rtnl_link_put(change);
