@@ -99,4 +99,12 @@ struct netdev_address {
 /* All global-scope addresses; the caller frees *ret_list with free(). */
 int netdev_addresses(struct netdev_address **ret_list, size_t *ret_count, struct err *err);
 
+/* Where the host sends what is for an IPv4 address (text): out of which device, by which gateway ("": none). */
+struct netdev_hop {
+    char device[IFNAMSIZ];
+    char gateway[48];
+};
+/* Errors: ERR_INVALID (no address), ERR_NOT_FOUND (no route), ERR_UNAVAILABLE. */
+int netdev_route(const char *address, struct netdev_hop *ret_hop, struct err *err);
+
 #endif

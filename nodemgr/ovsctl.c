@@ -22,9 +22,15 @@ static int connect_any(struct ovsdb *connection, const char *run_dir, struct err
     return ovsdb_open(connection, plain, err);
 }
 
-int ovsctl_run(const char *run_dir, const char *command, int64_t deadline_ms, struct err *err) {
+int ovsctl_run(const char *run_dir, const char *const command[], char **ret_answer,
+               int64_t deadline_ms, struct err *err) {
     CLEANUP(ovsdb_close) struct ovsdb connection = OVSDB_INIT;
     if (connect_any(&connection, run_dir, err)) return -1;
-    AUTO_JSON json *answer = ovsdb_call(&connection, command, json_array(), deadline_ms, err);
-    return answer ? 0 : err_wrap(err, "%s", command);
+    json *arguments = json_array();
+    for (size_t i = 1; command[i]; i++) json_add(arguments, json_string(command[i]));
+    AUTO_JSON json *answer = ovsdb_call(&connection, command[0], arguments, deadline_ms, err);
+    if (!answer) return err_wrap(err, "%s", command[0]);
+    const char *text = json_str(answer);
+    if (ret_answer) *ret_answer = xstrdup(text ? text : "");
+    return 0;
 }

@@ -3,8 +3,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/capability.h"
-#include "nodemgr/neighbour.h"
 #include "nodemgr/sliver_watch.h"
+#include "nodemgr/underlay.h"
 
 #include <stdio.h>
 
@@ -15,6 +15,7 @@ LOG_MODULE("nm.report");
 
 struct reporter {
     struct agent *agent;
+    struct underlay *underlay;
     pthread_t thread;
     bool ending;
     int64_t sequence;
@@ -61,7 +62,7 @@ static int send_report(struct reporter *r, struct err *err) {
     char *url AUTO_FREE = xasprintf("%s/v1/nodes/%s/report", a->config->aggregate_url, a->name);
     json *reply AUTO_JSON = http_json(a->client, "POST", url, body, REPORT_TIMEOUT_MS, err);
     if (!reply) return -1;
-    neighbour_warm(json_get(reply, "vteps"));
+    underlay_keep(r->underlay, json_get(reply, "vteps"));
     const char *state = json_get_str(reply, "state");
     if (state && strcmp(state, r->state) != 0) {
         log_info("the aggregate calls us", "state=%s lease_ms=%lld", state,
@@ -93,6 +94,7 @@ struct reporter *reporter_start(struct agent *a) {
     if (!*a->config->aggregate_url) return NULL;
     struct reporter *r = xcalloc(1, sizeof *r);
     r->agent = a;
+    r->underlay = underlay_new(a->bridge);
     pthread_create(&r->thread, NULL, report_main, r);
     return r;
 }
@@ -102,5 +104,6 @@ void reporter_stop(struct reporter *r) {
     __atomic_store_n(&r->ending, true, __ATOMIC_RELEASE);
     sliver_watch_again(r->agent->watch); /* wakes the wait */
     pthread_join(r->thread, NULL);
+    underlay_free(r->underlay);
     free(r);
 }

@@ -1,14 +1,11 @@
-#include "nodemgr/switch.h"
+#include "nodemgr/switch_internal.h"
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/cookie.h"
-#include "nodemgr/openflow.h"
 #include "nodemgr/ovsbridge.h"
-#include "nodemgr/ovsctl.h"
 
 #include <arpa/inet.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
 LOG_MODULE("nm.switch");
@@ -16,18 +13,6 @@ LOG_MODULE("nm.switch");
 #define RUN_DIR "/var/run/openvswitch"
 #define FRAME_MAX_BYTES 60000
 #define VXLAN_UDP_PORT 4789
-
-struct switch_door {
-    pthread_mutex_t lock; /* everything below */
-    char *bridge;
-    char *datapath_type;
-    char *db_socket;
-    char *run_dir;
-    char *mgmt_socket;
-    struct ovsdb db;
-    struct openflow of;
-    uint64_t generation;
-};
 
 struct switch_door *switch_new(const struct switch_config *config) {
     struct switch_door *d = xcalloc(1, sizeof(*d));
@@ -206,7 +191,8 @@ int switch_ensure_vxlan(struct switch_door *door, const char *local_ip, uint16_t
     json *options = json_array(), *ids = json_array();
     json_add(options, ovsdb_pair("key", "flow"));
     json_add(options, ovsdb_pair("remote_ip", "flow"));
-    json_add(options, ovsdb_pair("local_ip", local_ip));
+    /* Of a given source the userspace datapath asks for a route of the host's own table (see switch_pin_route()). */
+    if (!switch_routes_itself(door)) json_add(options, ovsdb_pair("local_ip", local_ip));
     json_add(options, ovsdb_pair("dst_port", port));
     json_add(ids, ovsdb_pair(OVSBRIDGE_ID_BRIDGE, door->bridge));
     struct ovsbridge_interface wanted = { SWITCH_VXLAN_PORT, "vxlan", ids, options };
@@ -431,66 +417,6 @@ int switch_barrier(struct switch_door *door, int timeout_ms, struct err *err) {
     int64_t deadline_ms = deadline_of(timeout_ms);
     if (of_ready(door, deadline_ms, err)) return -1;
     return openflow_barrier(&door->of, deadline_ms, err) ? blame_of(err) : 0;
-}
-
-/* --- settle ---
- * `revalidator/wait` answers when a look through all cached connections has ended, but starts none, and
- * one that is due anyway may be half a second away. A change of the flow table starts one at once. So
- * while a thread waits for the answer, a flow that matches nothing is added and deleted again in one
- * bundle, until the answer is there. Twice, since the first answer may belong to a look that had begun
- * before our flows were changed. */
-#define SETTLE_TOUCH_MS 2
-#define SETTLE_TABLE 200 /* no flow leads there */
-
-struct settle_wait {
-    const char *run_dir;
-    int64_t deadline_ms;
-    struct err err;
-    int failed;
-    atomic_bool done;
-};
-
-static void *settle_main(void *arg) {
-    struct settle_wait *w = arg;
-    w->failed = ovsctl_run(w->run_dir, "revalidator/wait", w->deadline_ms, &w->err);
-    atomic_store(&w->done, true);
-    return NULL;
-}
-
-static int touch(struct switch_door *door, const struct of_flow *nothing, int64_t deadline_ms,
-                 struct err *err) {
-    WITH_LOCK(&door->lock);
-    if (of_ready(door, deadline_ms, err)) return -1;
-    const struct of_change changes[] = { { OFPFC_ADD, nothing }, { OFPFC_DELETE_STRICT, nothing } };
-    return openflow_bundle(&door->of, changes, COUNT_OF(changes), deadline_ms, err) ? blame_of(err)
-                                                                                     : 0;
-}
-
-static int settle_once(struct switch_door *door, const struct of_flow *nothing,
-                       int64_t deadline_ms, struct err *err) {
-    struct settle_wait w = { .run_dir = door->run_dir, .deadline_ms = deadline_ms };
-    pthread_t thread;
-    int rc = pthread_create(&thread, NULL, settle_main, &w);
-    if (rc) return err_set_errno(err, ERR_UNAVAILABLE, rc, "start a thread");
-    struct err late = ERR_INIT;
-    while (!atomic_load(&w.done) && touch(door, nothing, deadline_ms, &late) == 0)
-        usleep(SETTLE_TOUCH_MS * 1000);
-    pthread_join(thread, NULL);
-    if (!w.failed) return 0;
-    if (err) *err = w.err;
-    err_wrap(err, "wait for the datapath");
-    return blame_of(err);
-}
-
-int switch_settle(struct switch_door *door, int timeout_ms, struct err *err) {
-    int64_t deadline_ms = deadline_of(timeout_ms);
-    CLEANUP(of_flow_done) struct of_flow nothing;
-    of_flow_init(&nothing, cookie_encode(COOKIE_NOTHING, 0, 0), SETTLE_TABLE, 0);
-    if (of_flow_finish(&nothing, err)) return -1;
-    return settle_once(door, &nothing, deadline_ms, err) ||
-                   settle_once(door, &nothing, deadline_ms, err)
-               ? -1
-               : 0;
 }
 
 int switch_packet_out(struct switch_door *door, uint32_t in_port, uint32_t out_port,

@@ -103,7 +103,8 @@ int switch_port_numbers(struct switch_door *door, struct switch_port_number **re
 
 #define SWITCH_VXLAN_PORT "jogak-vx"
 /* The one flow-based VXLAN port (key, remote_ip by flow) through which all peers are reached.
- * local_ip: this node's VTEP (IPv4 text); udp_port 0: 4789. */
+ * local_ip: this node's VTEP (IPv4 text; the userspace datapath takes the address of the device that the
+ * route leads to); udp_port 0: 4789. */
 int switch_ensure_vxlan(struct switch_door *door, const char *local_ip, uint16_t udp_port,
                         uint32_t *ret_ofport, int timeout_ms, struct err *err);
 
@@ -152,6 +153,23 @@ int switch_barrier(struct switch_door *door, int timeout_ms, struct err *err);
  * ovs-vswitchd has revalidated its cache. Call it after closing a port, where a late frame would
  * matter (fencing), and not where speed matters. */
 int switch_settle(struct switch_door *door, int timeout_ms, struct err *err);
+
+/* --- tunnels' routes ---
+ * The userspace datapath routes what it tunnels itself. By default it follows the host's routing table, which it
+ * empties and reads again whenever any network device comes, goes or changes (Open vSwitch 3.1): what it decides
+ * in between is to drop, both ways. So ovs-vswitchd is to be started with --disable-system-route, and each peer's
+ * route pinned. Pinned routes are gone with ovs-vswitchd: pin them again for each switch_generation(). */
+
+/* True for the userspace datapath; the kernel's leaves routes to the host. Does not block. */
+bool switch_routes_itself(const struct switch_door *door);
+/* Frames for the VTEP `peer` (IPv4) go out of that device, a bridge of this Open vSwitch with an address, by that
+ * gateway ("": none). Replaces an earlier route. Errors: ERR_UNPROCESSABLE (the device has no address yet). */
+int switch_pin_route(struct switch_door *door, const char *peer, const char *device,
+                     const char *gateway, int timeout_ms, struct err *err);
+/* True in *ret_follows when it was not started with --disable-system-route. */
+int switch_follows_host_routes(struct switch_door *door, bool *ret_follows, int timeout_ms,
+                               struct err *err);
+
 /* Send a frame out of a port (OF_PORT_TABLE: through the pipeline, as if it came from in_port).
  * in_port: OF_PORT_CONTROLLER when it is nobody's. Borrows the frame (at most 60000 bytes).
  * Open vSwitch does not report an out_port that does not exist. */

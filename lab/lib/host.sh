@@ -79,7 +79,7 @@ vswitchd_start() {
         -- set open_vswitch . external_ids:system-id="$host" external_ids:hostname="$host"
     uptime_of 10 # Open vSwitch 3.1 forwards nothing when it is started earlier
     daemon_start "$host" ovs-vswitchd ovs-vswitchd unix:/run/openvswitch/db.sock \
-        --unixctl=/run/openvswitch/ovs-vswitchd.ctl -vconsole:warn -vsyslog:off
+        --unixctl=/run/openvswitch/ovs-vswitchd.ctl --disable-system-route -vconsole:warn -vsyslog:off
     wait_until 10 netns_has_nic "$(host_netns "$host")" br-phy || die "ovs-vswitchd of $host made no bridge"
     ip -n "$(host_netns "$host")" address replace "$(underlay_address "$host")/24" dev br-phy
     ip -n "$(host_netns "$host")" link set br-phy up

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "nodemgr/forwarding.h"
 #include "nodemgr/switch.h"
+#include "nodemgr/underlay.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -79,7 +80,7 @@ static void start_db(void) {
 static void start_vswitchd(const char *control) {
     unlink("br-int.mgmt");
     vswitchd_pid = spawn((char *const[]){ "ovs-vswitchd", "unix:db.sock", (char *)control,
-                                          "--disable-system", NULL });
+                                          "--disable-system", "--disable-system-route", NULL });
 }
 
 /* --- taps --- */
@@ -607,6 +608,8 @@ END_TEST
 
 static const uint8_t peer_mac[6] = { 2, 0, 0, 0, 9, 2 };
 
+static void underlay_drop(struct underlay **u) { underlay_free(*u); }
+
 static void make_underlay(void) {
     RUN("ovs-vsctl", "--db=unix:db.sock", "add-br", "br-phy", "--", "set", "bridge", "br-phy",
         "datapath_type=netdev", "--", "add-port", "br-phy", "t4");
@@ -618,6 +621,15 @@ static void make_underlay(void) {
         ck_abort_msg("%s", err.msg);
     ck_assert_uint_gt(ofport, 0);
     ck_assert_int_eq(switch_ensure_vxlan(door, VTEP_HERE, 0, &ofport, TIMEOUT_MS, &err), 0);
+    bool follows = true;
+    ck_assert_int_eq(switch_follows_host_routes(door, &follows, TIMEOUT_MS, &err), 0);
+    ck_assert(!follows);
+    CLEANUP(underlay_drop) struct underlay *underlay = underlay_new(door);
+    AUTO_JSON json *vteps = json_array();
+    json_add(vteps, json_string("no address"));
+    json_add(vteps, json_string(VTEP_PEER));
+    underlay_keep(underlay, vteps);
+    underlay_keep(underlay, vteps);
 }
 
 static void answer_arp(const uint8_t *request) {
