@@ -29,9 +29,9 @@
 LOG_MODULE("nm.stop");
 
 #define POLL_DISK_MS 50 /* while disks are copied */
-#define POLL_MS 5
-#define ROUND_END_MS 20     /* before the end of the first round, the taps are held */
-#define ROUND_END_PERCENT 4 /* of memory */
+#define POLL_MS 3
+#define ROUND_END_MS 30     /* before the end of the first round, the taps are held */
+#define ROUND_END_PERCENT 10 /* of memory */
 #define SETTLE_MS 5
 #define WAIT_MS 30000
 #define DOWNTIME_MS 30

@@ -11,7 +11,7 @@ process_started() {
     stat=${stat##*) } # the name before it may contain blanks and brackets
     # shellcheck disable=SC2086  # split on purpose: fields 3, 4, ... of proc(5)
     set -- $stat
-    echo "${20}"
+    [ "$1" != Z ] && echo "${20}" # one that has ended and is not yet reaped does not run
 } 2>/dev/null
 
 pidfile_write() { echo "$2 $(process_started "$2") $BOOT_ID" >"$1"; }
