@@ -22,6 +22,7 @@ struct console {
     struct console *next;
     char sliver[UUID_TEXT_BYTES];
     int64_t epoch;
+    uint64_t life;
     int fd;         /* -1: not connected */
     uint64_t total; /* bytes ever; the ring holds the last of them */
     char ring[CONSOLE_HISTORY_BYTES];
@@ -31,6 +32,7 @@ struct console_hub {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct console *first;
+    uint64_t lives; /* consoles ever */
     int poll, end;
 };
 
@@ -131,6 +133,7 @@ static struct console *console_new(struct console_hub *h, const char *sliver) {
     struct console *c = xcalloc(1, sizeof *c);
     snprintf(c->sliver, sizeof c->sliver, "%s", sliver);
     c->fd = -1;
+    c->life = ++h->lives;
     c->next = h->first;
     h->first = c;
     return c;
@@ -161,15 +164,26 @@ void console_forget(struct console_hub *h, const char *sliver, int64_t epoch) {
     *at = c->next;
     disconnect(h, c);
     free(c);
+    pthread_cond_broadcast(&h->more); /* its readers leave */
 }
 
-int64_t console_read(struct console_hub *h, const char *sliver, uint64_t *position, char *buf,
-                     size_t size, int64_t wait_ms) {
+/* The console that *place is of; NULL when it is gone. */
+static struct console *find_at(struct console_hub *h, const char *sliver,
+                               struct console_place *place) {
+    struct console *c = find(h, sliver);
+    if (!c || (place->life && place->life != c->life)) return NULL;
+    place->life = c->life;
+    return c;
+}
+
+int64_t console_read(struct console_hub *h, const char *sliver, struct console_place *place,
+                     char *buf, size_t size, int64_t wait_ms) {
     int64_t deadline = clock_monotonic_ms() + wait_ms;
+    uint64_t *position = &place->position;
     WITH_LOCK(&h->lock);
     struct console *c;
     /* Looked up again after each wait, the last one too: it may have been forgotten meanwhile. */
-    for (bool more = true; (c = find(h, sliver)) && c->total <= *position && more;)
+    for (bool more = true; (c = find_at(h, sliver, place)) && c->total <= *position && more;)
         more = waiting_until(&h->more, &h->lock, deadline);
     if (!c) return -1;
     if (c->total > sizeof c->ring && *position < c->total - sizeof c->ring)

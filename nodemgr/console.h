@@ -24,10 +24,15 @@ int console_attach(struct console_hub *h, const char *sliver, int64_t epoch, con
 /* Forget a sliver's console and history, when its incarnation is not above epoch. */
 void console_forget(struct console_hub *h, const char *sliver, int64_t epoch);
 
-/* Bytes from *position on (0: the oldest kept), at most size; moves *position. Waits up to wait_ms
- * for some. 0 when there are none, -1 when the sliver has no console here. */
-int64_t console_read(struct console_hub *h, const char *sliver, uint64_t *position, char *buf,
-                     size_t size, int64_t wait_ms);
+/* Where a reader stands; all 0: at the oldest byte kept. */
+struct console_place {
+    uint64_t life; /* which of the sliver's consoles here: it may have left and come back */
+    uint64_t position;
+};
+/* Bytes from *place on, at most size; moves it. Waits up to wait_ms for some. 0 when there are none, -1 when
+ * the sliver has no console here, or another one than *place is of. */
+int64_t console_read(struct console_hub *h, const char *sliver, struct console_place *place,
+                     char *buf, size_t size, int64_t wait_ms);
 /* Type. Blocks up to a second while the guest does not read.
  * Errors: ERR_NOT_FOUND, ERR_UNAVAILABLE. */
 int console_write(struct console_hub *h, const char *sliver, const void *data, size_t length,

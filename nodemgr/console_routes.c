@@ -50,13 +50,13 @@ static const char *admitted(struct agent *a, const struct http_request *req, str
 
 struct reader {
     struct console_hub *hub;
-    uint64_t position;
+    struct console_place place;
     char sliver[UUID_TEXT_BYTES];
 };
 
 static int64_t stream(void *ctx, char *buf, size_t size) {
     struct reader *r = ctx;
-    int64_t n = console_read(r->hub, r->sliver, &r->position, buf, size, STREAM_WAIT_MS);
+    int64_t n = console_read(r->hub, r->sliver, &r->place, buf, size, STREAM_WAIT_MS);
     return n > 0 ? n : n == 0 ? HTTP_STREAM_AGAIN : 0;
 }
 
@@ -65,7 +65,7 @@ int route_console_read(void *ctx, const struct http_request *req, struct http_re
     struct agent *a = ctx;
     const char *sliver = admitted(a, req, err);
     char none;
-    uint64_t from = 0;
+    struct console_place from = { 0 };
     if (!sliver) return -1;
     if (console_read(a->consoles, sliver, &from, &none, 0, 0) < 0)
         return err_set(err, ERR_NOT_FOUND, "sliver %s has no console at this node", sliver);

@@ -45,16 +45,16 @@ static void says(const char *text) {
 
 START_TEST(what_was_said_and_what_is_typed) {
     char buf[16] = "";
-    uint64_t position = 0;
+    struct console_place place = { 0 };
     struct err err = ERR_INIT;
     says("hello");
-    ck_assert_int_eq(console_read(hub, SLIVER, &position, buf, 3, 2000), 3);
-    ck_assert_int_eq(console_read(hub, SLIVER, &position, buf + 3, 13, 0), 2);
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, 3, 2000), 3);
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf + 3, 13, 0), 2);
     ck_assert_str_eq(buf, "hello");
-    ck_assert_int_eq(console_read(hub, SLIVER, &position, buf, sizeof buf, 20), 0);
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, sizeof buf, 20), 0);
     ck_assert_int_eq(console_write(hub, SLIVER, "ls\r", 3, &err), 0);
     ck_assert_int_eq(recv(guest, buf, sizeof buf, 0), 3);
-    ck_assert_int_eq(console_read(hub, "none", &position, buf, sizeof buf, 20), -1);
+    ck_assert_int_eq(console_read(hub, "none", &place, buf, sizeof buf, 20), -1);
 }
 END_TEST
 
@@ -68,14 +68,14 @@ static void *read_on(void *arg) {
 /* The guest's end closes first, as when a migration ends its QEMU; then the sliver is forgotten. */
 START_TEST(a_reader_waits_while_the_sliver_goes) {
     char buf[16];
-    uint64_t position = 0;
+    struct console_place place = { 0 };
     says("bye");
-    ck_assert_int_eq(console_read(hub, SLIVER, &position, buf, sizeof buf, 2000), 3);
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, sizeof buf, 2000), 3);
     close(STEAL_FD(guest));
     usleep(50000);
     pthread_t reader;
     void *answer;
-    ck_assert_int_eq(pthread_create(&reader, NULL, read_on, &position), 0);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_on, &place), 0);
     usleep(100000);
     console_forget(hub, SLIVER, 1);
     pthread_join(reader, &answer);
@@ -83,12 +83,29 @@ START_TEST(a_reader_waits_while_the_sliver_goes) {
 }
 END_TEST
 
+/* Gone and back while nobody looked: its reader must not wait for a place in the new one. */
+START_TEST(a_console_that_comes_back_is_another_one) {
+    char buf[16];
+    struct console_place place = { 0 }, anew = { 0 };
+    struct err err = ERR_INIT;
+    says("bye");
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, sizeof buf, 2000), 3);
+    console_forget(hub, SLIVER, 1);
+    ck_assert_int_eq(console_attach(hub, SLIVER, 2, path, &err), 0);
+    close(guest);
+    guest = accept(listener, NULL, NULL);
+    says("hi");
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, sizeof buf, 2000), -1);
+    ck_assert_int_eq(console_read(hub, SLIVER, &anew, buf, sizeof buf, 2000), 2);
+}
+END_TEST
+
 START_TEST(an_older_incarnation_is_not_forgotten) {
     char buf[16];
-    uint64_t position = 0;
+    struct console_place place = { 0 };
     console_forget(hub, SLIVER, 0);
     says("x");
-    ck_assert_int_eq(console_read(hub, SLIVER, &position, buf, sizeof buf, 2000), 1);
+    ck_assert_int_eq(console_read(hub, SLIVER, &place, buf, sizeof buf, 2000), 1);
 }
 END_TEST
 
@@ -98,6 +115,7 @@ int main(void) {
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_was_said_and_what_is_typed);
     tcase_add_test(t, a_reader_waits_while_the_sliver_goes);
+    tcase_add_test(t, a_console_that_comes_back_is_another_one);
     tcase_add_test(t, an_older_incarnation_is_not_forgotten);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
