@@ -18,6 +18,8 @@ struct aggregate_config {
     int64_t hold_s;            /* how long an allocation lives before it must be provisioned */
     int64_t cpu_overcommit_percent;
     int64_t node_lost_ms;      /* without a report, a node is lost after so long */
+    int64_t lease_ms;          /* how long a node may run slivers after a report (lease.h) */
+    int64_t lease_margin_ms;   /* beyond that, before its slivers may be started elsewhere */
     int64_t workers;           /* threads that run operations */
 };
 
@@ -30,6 +32,7 @@ struct aggregate {
     struct work *work;
     struct events *events;
     struct credential_cache *credentials;
+    struct leases *leases;    /* that nodes may hold */
     struct node_watch *nodes; /* when each node was last heard, on the boot-time clock */
     char authority[128];
     volatile bool stopping;

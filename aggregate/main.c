@@ -9,6 +9,7 @@
 #include "common/schema.h"
 #include "common/upkeep.h"
 #include "event.h"
+#include "lease.h"
 #include "migration/debt.h"
 #include "migration/migration.h"
 #include "node.h"
@@ -37,6 +38,10 @@ static const struct config_row rows[] = {
         "Virtual processors given for each 100 real ones."),
     ROW("node_lost_ms", CONFIG_INT, node_lost_ms, 2000, 600000, "10000", "ms",
         "A node that does not report for so long is lost."),
+    ROW("lease_ms", CONFIG_INT, lease_ms, 2000, 600000, "12000", "ms",
+        "How long a node may run slivers after a report; without another it stops them."),
+    ROW("lease_margin_ms", CONFIG_INT, lease_margin_ms, 500, 60000, "2000", "ms",
+        "So long after the end of its lease a lost node's slivers may be started elsewhere."),
     ROW("workers", CONFIG_INT, workers, 2, 32, "8", NULL, "Operations that run at once."),
 };
 
@@ -58,6 +63,7 @@ static int open_all(struct aggregate *am, struct err *err) {
     char *path AUTO_FREE = xasprintf("%s/aggregate.db", base->state_dir);
     if (!(am->db = db_open(path, aggregate_migrations, aggregate_migration_count, true, err)))
         return -1;
+    if (!(am->leases = leases_open(am->db, am->config, err))) return -1;
     am->client = http_client_new(&(struct http_client_options){ .key_pem = am->identity->key_pem,
                                                                 .cert_pem = am->identity->cert_pem,
                                                                 .ca_pem = am->identity->ca_pem },
@@ -71,6 +77,7 @@ static int open_all(struct aggregate *am, struct err *err) {
 
 static void close_all(struct aggregate *am) {
     node_watch_free(am->nodes);
+    leases_close(am->leases);
     credential_cache_free(am->credentials);
     events_free(am->events);
     agents_free(am->agents);

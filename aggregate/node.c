@@ -4,13 +4,12 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "event.h"
+#include "lease.h"
 #include "node_db.h"
 
 #include <stdio.h>
 
 LOG_MODULE("am.node");
-
-#define LEASE_MS 10000
 
 /* --- when each was last heard --- */
 struct heard {
@@ -149,6 +148,7 @@ struct report {
     const char *name, *urn;
     const json *body;
     char state[16];
+    struct lease_grant lease;
     json *vteps; /* of the other nodes */
 };
 
@@ -162,7 +162,8 @@ static int report_fn(struct db_conn *c, void *arg, struct err *err) {
         snprintf(n.state, sizeof n.state, "ready");
     }
     snprintf(r->state, sizeof r->state, "%s", n.state);
-    return 0;
+    return lease_grant(c, r->am, r->name, json_get_bool(r->body, "keeps_lease", false),
+                       json_get_bool(r->body, "held", false), &r->lease, err);
 }
 
 static int vteps_fn(struct db_conn *c, void *arg, struct err *err) {
@@ -179,16 +180,21 @@ static int vteps_fn(struct db_conn *c, void *arg, struct err *err) {
 int node_report(void *ctx, const struct http_request *req, struct http_reply *reply,
                 struct err *err) {
     struct aggregate *am = ctx;
-    struct report r = { am, req->params[0], req->peer->urn, req->body, "", NULL };
+    struct report r = { .am = am, .name = req->params[0], .urn = req->peer->urn, .body = req->body };
     if (strcmp(urn_name(req->peer->urn), r.name))
         return err_set(err, ERR_FORBIDDEN, "%s may not report for node %s", req->peer->urn, r.name);
-    if (db_write(am->db, report_fn, &r, err) || db_read(am->db, vteps_fn, &r, err)) return -1;
+    if (db_write(am->db, report_fn, &r, err) || db_read(am->db, vteps_fn, &r, err)) {
+        json_put(r.lease.slivers);
+        json_put(r.vteps);
+        return -1;
+    }
     node_watch_heard(am->nodes, r.name, json_get(req->body, "slivers"));
     events_wake(am->events);
     char when[CLOCK_TEXT_BYTES];
     reply->body = json_object();
     json_set_str(reply->body, "state", r.state);
-    json_set_int(reply->body, "lease_ms", LEASE_MS);
+    json_set_int(reply->body, "lease_ms", r.lease.lease_ms);
+    if (r.lease.slivers) json_set(reply->body, "slivers", r.lease.slivers);
     json_set(reply->body, "vteps", r.vteps);
     json_set_str(reply->body, "aggregate_time", clock_rfc3339(clock_wall_ms(), when));
     return 0;
@@ -212,6 +218,12 @@ static json *node_json(struct aggregate *am, const struct node *n) {
     json_set_str(j, "vtep", n->vtep);
     json_set_int(j, "heard_ms", node_watch_age_ms(am->nodes, n->name));
     json_set_int(j, "slivers", n->slivers);
+    int64_t until = lease_until_ms(am, n->name);
+    char when[CLOCK_TEXT_BYTES];
+    if (until) {
+        json_set_str(j, "lease_until", clock_rfc3339(until, when));
+        json_set_bool(j, "lease_over", lease_is_over(am, n->name));
+    }
     json_set(j, "total", resources(n->vcpus, n->memory_mib, n->disk_mib, n->rate_kbps));
     json_set(j, "used", resources(n->used_vcpus, n->used_memory_mib, n->used_disk_mib,
                                   n->used_rate_kbps));

@@ -26,6 +26,7 @@ static const struct column columns[] = {
 static const struct column lines[] = {
     { "name", "name", NULL },     { "urn", "urn", NULL },   { "state", "state", NULL },
     { "host", "host", NULL },     { "vtep", "vtep", NULL }, { "heard", "heard_ms", format_age_ms },
+    { "lease until", "lease_until", NULL }, { "lease over", "lease_over", NULL },
     { "slivers", "slivers", NULL }, { "vcpus", "", vcpus }, { "memory", "", memory },
     { "disk", "", disk },         { "capabilities", "capabilities", NULL }, COLUMN_END,
 };
