@@ -25,16 +25,22 @@ static const char SQL_TOUCH_CLAIM[] =
 static const char SQL_COUNT_CLAIM[] =
     "INSERT INTO owners (owner, claimed_bytes) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET "
     " claimed_bytes = owners.claimed_bytes + excluded.claimed_bytes";
+#define CLAIMED \
+    "SELECT COALESCE(SUM(stored_bytes), 0) AS bytes FROM claims " \
+    "JOIN chunks ON chunks.id = claims.chunk_id WHERE owner = ? AND claims.chunk_id IN "
+#define DROP_CLAIMS "DELETE FROM claims WHERE owner = ? AND chunk_id IN "
 static const char SQL_CLAIMED_OF_IMAGE[] =
-    "SELECT COALESCE(SUM(stored_bytes), 0) AS bytes FROM claims "
-    "JOIN chunks ON chunks.id = claims.chunk_id "
-    "WHERE owner = ? AND claims.chunk_id IN (SELECT chunk_id FROM image_chunks WHERE image_id = ?)";
-static const char SQL_DROP_CLAIMS[] =
-    "DELETE FROM claims WHERE owner = ? AND chunk_id IN "
-    " (SELECT chunk_id FROM image_chunks WHERE image_id = ?)";
+    CLAIMED "(SELECT chunk_id FROM image_chunks WHERE image_id = ?)";
+static const char SQL_DROP_CLAIMS_OF_IMAGE[] =
+    DROP_CLAIMS "(SELECT chunk_id FROM image_chunks WHERE image_id = ?)";
+static const char SQL_CLAIMED_OF_STATE[] =
+    CLAIMED "(SELECT chunk_id FROM state_chunks WHERE state_id = ?)";
+static const char SQL_DROP_CLAIMS_OF_STATE[] =
+    DROP_CLAIMS "(SELECT chunk_id FROM state_chunks WHERE state_id = ?)";
 static const char SQL_USED[] =
     "SELECT COALESCE((SELECT claimed_bytes FROM owners WHERE owner = ?), 0) + "
-    " COALESCE((SELECT SUM(stored_bytes) FROM images WHERE owner = ?), 0) AS bytes";
+    " COALESCE((SELECT SUM(stored_bytes) FROM images WHERE owner = ?), 0) + "
+    " COALESCE((SELECT SUM(stored_bytes) FROM states WHERE owner = ?), 0) AS bytes";
 static const char SQL_EXPIRE_CLAIMS[] = "DELETE FROM claims WHERE touched_ms < ?";
 static const char SQL_RECOUNT[] =
     "UPDATE owners SET claimed_bytes = (SELECT COALESCE(SUM(stored_bytes), 0) FROM claims "
@@ -44,6 +50,7 @@ static const char SQL_UNNEEDED[] =
     "SELECT id, digest, stored_bytes FROM chunks "
     "WHERE digest >= ? AND digest < ? AND touched_ms < ? "
     " AND NOT EXISTS (SELECT 1 FROM image_chunks WHERE chunk_id = chunks.id) "
+    " AND NOT EXISTS (SELECT 1 FROM state_chunks WHERE chunk_id = chunks.id) "
     " AND NOT EXISTS (SELECT 1 FROM claims WHERE chunk_id = chunks.id AND claims.touched_ms >= ?) "
     "LIMIT ?";
 static const char SQL_DELETE[] = "DELETE FROM chunks WHERE id = ?";
@@ -67,7 +74,7 @@ int chunk_db_find(struct db_conn *c, const uint8_t digest[SHA256_BYTES],
 }
 
 int chunk_db_used_bytes(struct db_conn *c, const char *urn, int64_t *ret, struct err *err) {
-    AUTO_STMT struct db_stmt *s = db_query(c, err, SQL_USED, "ss", urn, urn);
+    AUTO_STMT struct db_stmt *s = db_query(c, err, SQL_USED, "sss", urn, urn, urn);
     if (!s || db_step(s, err) != 1) return -1;
     *ret = db_int(s, "bytes");
     return 0;
@@ -107,9 +114,9 @@ int chunk_db_touch_claim(struct db_conn *c, int64_t id, const char *urn, int64_t
     return db_exec(c, NULL, err, SQL_TOUCH_CLAIM, "isii", now_ms, urn, id, now_ms);
 }
 
-static int claimed_of_image(struct db_conn *c, int64_t image_id, const char *urn, int64_t *ret,
-                            struct err *err) {
-    AUTO_STMT struct db_stmt *s = db_query(c, err, SQL_CLAIMED_OF_IMAGE, "si", urn, image_id);
+static int claimed_of(struct db_conn *c, const char *sql, int64_t id, const char *urn,
+                      int64_t *ret, struct err *err) {
+    AUTO_STMT struct db_stmt *s = db_query(c, err, sql, "si", urn, id);
     if (!s || db_step(s, err) != 1) return -1;
     *ret = db_int(s, "bytes");
     return 0;
@@ -117,8 +124,16 @@ static int claimed_of_image(struct db_conn *c, int64_t image_id, const char *urn
 
 int chunk_db_drop_claims(struct db_conn *c, int64_t image_id, const char *urn, struct err *err) {
     int64_t bytes;
-    if (claimed_of_image(c, image_id, urn, &bytes, err)) return -1;
-    if (db_exec(c, NULL, err, SQL_DROP_CLAIMS, "si", urn, image_id)) return -1;
+    if (claimed_of(c, SQL_CLAIMED_OF_IMAGE, image_id, urn, &bytes, err)) return -1;
+    if (db_exec(c, NULL, err, SQL_DROP_CLAIMS_OF_IMAGE, "si", urn, image_id)) return -1;
+    return db_exec(c, NULL, err, SQL_COUNT_CLAIM, "si", urn, -bytes);
+}
+
+int chunk_db_drop_state_claims(struct db_conn *c, int64_t state_id, const char *urn,
+                               struct err *err) {
+    int64_t bytes;
+    if (claimed_of(c, SQL_CLAIMED_OF_STATE, state_id, urn, &bytes, err)) return -1;
+    if (db_exec(c, NULL, err, SQL_DROP_CLAIMS_OF_STATE, "si", urn, state_id)) return -1;
     return db_exec(c, NULL, err, SQL_COUNT_CLAIM, "si", urn, -bytes);
 }
 

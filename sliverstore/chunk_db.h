@@ -22,7 +22,7 @@ struct chunk_row {
 int chunk_db_find(struct db_conn *c, const uint8_t digest[SHA256_BYTES],
                   const struct caller *caller, struct chunk_row *ret, struct err *err);
 /* The chunk is there (in full and sound) and the caller, by urn, has a claim on it. Refuses with
- * ERR_TOO_LARGE what would go beyond quota_bytes, images and claims together. */
+ * ERR_TOO_LARGE what would go beyond quota_bytes, images, states and claims together. */
 int chunk_db_put(struct db_conn *c, const uint8_t digest[SHA256_BYTES], int64_t size_bytes,
                  int64_t stored_bytes, const char *urn, int64_t quota_bytes, int64_t now_ms,
                  struct err *err);
@@ -32,7 +32,10 @@ int chunk_db_touch_claim(struct db_conn *c, int64_t id, const char *urn, int64_t
                          struct err *err);
 /* The claims of urn on an image's chunks have done their work. */
 int chunk_db_drop_claims(struct db_conn *c, int64_t image_id, const char *urn, struct err *err);
-/* What images and claims of an owner take. */
+/* Likewise on a state's. */
+int chunk_db_drop_state_claims(struct db_conn *c, int64_t state_id, const char *urn,
+                               struct err *err);
+/* What images, states and claims of an owner take. */
 int chunk_db_used_bytes(struct db_conn *c, const char *urn, int64_t *ret, struct err *err);
 /* ERR_TOO_LARGE with a remedy when used is more than the quota. */
 int chunk_db_check_quota(const char *urn, int64_t used_bytes, int64_t quota_bytes, struct err *err);

@@ -3,6 +3,7 @@
 #include "chunk_db.h"
 #include "chunks.h"
 #include "image.h"
+#include "needed.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/log.h"
@@ -13,8 +14,6 @@
 
 LOG_MODULE("ss.image_commit");
 
-#define NAMED_MISSING 8 /* digests that the message names; the answer is bounded */
-
 struct commit {
     struct store *store;
     const struct http_request *req;
@@ -24,16 +23,13 @@ struct commit {
     char digest[SHA256_TEXT_BYTES];
     struct image_row row; /* what is there at the end */
     bool made;
-    /* of check_chunks() */
-    int64_t *chunk_ids;
-    size_t chunk_id_count;
-    struct chunk_row first;
+    struct needed chunks; /* of check_chunks() */
 };
 
 static void commit_done(struct commit *k) {
     manifest_done(&k->manifest);
     free(k->text);
-    free(k->chunk_ids);
+    needed_done(&k->chunks);
 }
 
 /* --- the request --- */
@@ -59,58 +55,9 @@ static int read_request(struct commit *k, struct err *err) {
     return 0;
 }
 
-/* --- the chunks --- */
-
-struct missing {
-    struct buf named;
-    size_t count;
-};
-
-static void add_missing(struct missing *m, const char *digest) {
-    if (m->count++ < NAMED_MISSING)
-        buf_printf(&m->named, "%s%s", m->named.length ? ", " : "", digest);
-}
-
-static int say_missing(struct missing *m, struct err *err) {
-    if (m->count == 0) return 0;
-    err_set(err, ERR_CONFLICT, "%zu chunks are missing: %s%s", m->count, m->named.data,
-            m->count > NAMED_MISSING ? ", ..." : "");
-    buf_done(&m->named);
-    return err_remedy(err, "ask for all of them with POST /v1/chunks/missing, upload them, and put "
-                           "the image again");
-}
-
-static int check_chunk(struct db_conn *c, struct commit *k, size_t i, struct missing *m,
-                       struct err *err) {
-    const struct manifest_chunk *chunk = &k->manifest.chunks[i];
-    struct chunk_row row;
-    char digest[SHA256_TEXT_BYTES];
-    if (chunk->zero) return 0;
-    hex_text(chunk->digest, SHA256_BYTES, digest);
-    int found = chunk_db_find(c, chunk->digest, &k->caller, &row, err);
-    if (found < 0) return -1;
-    if (found == 0 || row.damaged || !row.readable) {
-        add_missing(m, digest);
-        return 0;
-    }
-    if (row.size_bytes != chunk->size)
-        return err_set(err, ERR_UNPROCESSABLE, "chunk %s has %" PRId64 " bytes, the manifest says %"
-                       PRId64, digest, row.size_bytes, chunk->size);
-    if (i == 0) k->first = row;
-    k->chunk_ids[k->chunk_id_count++] = row.id;
-    return 0;
-}
-
 static int check_chunks(struct db_conn *c, void *arg, struct err *err) {
     struct commit *k = arg;
-    struct missing m = { BUF_INIT, 0 };
-    k->chunk_id_count = 0;
-    for (size_t i = 0; i < k->manifest.chunk_count; i++)
-        if (check_chunk(c, k, i, &m, err)) {
-            buf_done(&m.named);
-            return -1;
-        }
-    return say_missing(&m, err);
+    return needed_find(c, &k->manifest, &k->caller, &k->chunks, err);
 }
 
 /* --- the content's head --- */
@@ -148,7 +95,7 @@ static int check_head(struct commit *k, struct err *err) {
     size_t size = (size_t)m->chunks[0].size;
     hex_text(m->chunks[0].digest, SHA256_BYTES, digest);
     AUTO_FREE void *data = xmalloc(size);
-    if (chunks_load(k->store, digest, size, (size_t)k->first.stored_bytes, data, err)) return -1;
+    if (chunks_load(k->store, digest, size, (size_t)k->chunks.first.stored_bytes, data, err)) return -1;
     return is_qcow2 ? check_qcow2(k, data, size, err) : check_raw(k, data, size, err);
 }
 
@@ -174,8 +121,8 @@ static void fill_row(struct commit *k, const char *owner, bool is_public) {
 static int insert(struct db_conn *c, struct commit *k, struct err *err) {
     int64_t used, quota = k->store->config->quota_mib << 20;
     if (image_db_insert(c, &k->row, k->text, err)) return -1;
-    for (size_t i = 0; i < k->chunk_id_count; i++)
-        if (image_db_need_chunk(c, k->row.id, k->chunk_ids[i], err)) return -1;
+    for (size_t i = 0; i < k->chunks.count; i++)
+        if (image_db_need_chunk(c, k->row.id, k->chunks.ids[i], err)) return -1;
     if (image_db_sum_up(c, &k->row, err) ||
         chunk_db_drop_claims(c, k->row.id, k->caller.urn, err) ||
         chunk_db_used_bytes(c, k->row.owner, &used, err))
@@ -223,7 +170,6 @@ static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
 
 static int put(struct commit *k, struct err *err) {
     if (read_request(k, err)) return -1;
-    k->chunk_ids = xcalloc(k->manifest.chunk_count + 1, sizeof *k->chunk_ids);
     if (db_read(k->store->db, check_chunks, k, err)) return -1;
     if (check_head(k, err)) return -1;
     return db_write(k->store->db, commit_fn, k, err);
