@@ -25,7 +25,6 @@ static const char SQL_MAC_TAKEN[] = "SELECT 1 AS there FROM vnic WHERE mac = ?";
 
 #define VNI_FIRST 4096 /* lower ones are left to the site's own networks */
 #define VNI_LAST 0xffffff
-#define MTU_DEFAULT 1400 /* fits through VXLAN on wires of 1,500 bytes */
 
 static int there(struct db_conn *c, bool *ret, struct err *err, struct db_stmt *q) {
     struct db_stmt *owned AUTO_STMT = q;
@@ -47,7 +46,7 @@ static int add_link(struct db_conn *c, const char *slice, const json *link, stru
         if (there(c, &taken, err, db_query(c, err, SQL_VNI_TAKEN, "i", (int64_t)vni))) return -1;
     }
     return db_exec(c, NULL, err, SQL_LINK, "ssii", slice, name, (int64_t)vni,
-                   json_get_int(link, "mtu", MTU_DEFAULT));
+                   json_get_int(link, "mtu", TOPOLOGY_MTU));
 }
 
 /* A locally administered, individual address that nobody has here. */
@@ -129,8 +128,51 @@ static int place_all(struct db_conn *c, struct allocate *a, const json *names,
     for (size_t i = 0; i < count; i++)
         wish_of(topology_sliver(a->topology, json_str(json_at(names, i))), &wishes[i]);
     if (node_all(c, nodes, err)) return -1;
-    return placement_choose(nodes, wishes, count, a->am->config->cpu_overcommit_percent,
+    return placement_search(nodes, wishes, count, a->am->config->cpu_overcommit_percent,
                             &a->reasons, err);
+}
+
+static bool leaves(const json *plan, const char *name) {
+    const json *replace = json_get(plan, "replace"), *drop = json_get(plan, "delete");
+    for (size_t i = 0; i < json_length(replace); i++)
+        if (!strcmp(json_get_str(json_at(replace, i), "name"), name)) return true;
+    for (size_t i = 0; i < json_length(drop); i++)
+        if (!strcmp(json_str(json_at(drop, i)), name)) return true;
+    return false;
+}
+
+static void free_those_that_leave(const struct rehearsal *r, struct node_list *nodes) {
+    for (size_t i = 0; i < r->have->count; i++) {
+        const struct sliver *s = &r->have->rows[i];
+        if (!leaves(r->plan, s->name)) continue;
+        const struct placement_wish was = { .vcpus = s->vcpus, .memory_mib = s->memory_mib,
+                                            .disk_mib = s->disk_mib, .rate_kbps = s->rate_kbps };
+        for (size_t k = 0; k < nodes->count; k++)
+            if (!strcmp(nodes->rows[k].name, s->node)) placement_use(&nodes->rows[k], &was, -1);
+    }
+}
+
+int allocate_rehearse(struct db_conn *c, void *arg, struct err *err) {
+    struct rehearsal *r = arg;
+    const json *create = json_get(r->plan, "create"), *replace = json_get(r->plan, "replace");
+    size_t made = json_length(create), count = made + json_length(replace);
+    if (!count) return 0;
+    struct placement_wish *wishes AUTO_FREE = xcalloc(count, sizeof *wishes);
+    struct node_list nodes CLEANUP(node_list_done) = { 0 };
+    for (size_t i = 0; i < count; i++)
+        wish_of(topology_sliver(r->topology, i < made ? json_str(json_at(create, i))
+                                                      : json_get_str(json_at(replace, i - made), "name")),
+                &wishes[i]);
+    if (node_all(c, &nodes, err)) return -1;
+    free_those_that_leave(r, &nodes);
+    struct err why = ERR_INIT;
+    json *reasons = NULL;
+    if (placement_search(&nodes, wishes, count, r->am->config->cpu_overcommit_percent, &reasons,
+                         &why) == 0)
+        return 0;
+    json_set_str(r->plan, "problem", why.msg);
+    json_set(r->plan, "refused", reasons ? reasons : json_array());
+    return 0;
 }
 
 static int add_reservation(struct db_conn *c, struct allocate *a, const struct slice_row *slice,

@@ -19,4 +19,13 @@ struct allocate {
 /* A db_fn. Slivers of the topology that the slice has already are left alone. */
 int allocate(struct db_conn *c, void *arg, struct err *err);
 
+struct rehearsal {
+    struct aggregate *am;
+    const json *topology;            /* checked */
+    const struct sliver_list *have;
+    json *plan; /* of topology_plan(); gets `problem` and `refused` when what it makes finds no place */
+};
+/* A db_fn that only reads: would what is created and replaced find its place once what leaves has left? */
+int allocate_rehearse(struct db_conn *c, void *arg, struct err *err);
+
 #endif

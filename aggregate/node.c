@@ -259,7 +259,11 @@ struct set_state {
 
 static int set_state_fn(struct db_conn *c, void *arg, struct err *err) {
     struct set_state *s = arg;
-    return node_set_state(c, s->name, s->state, "an operator asked", err);
+    struct node n AUTO_NODE = { 0 };
+    if (node_get(c, s->name, &n, err)) return -1;
+    /* One that was taken out is let in again, and is ready once it has reported. */
+    bool back = !strcmp(n.state, "retired") && !strcmp(s->state, "ready");
+    return node_set_state(c, s->name, back ? "joining" : s->state, "an operator asked", err);
 }
 
 int node_change(void *ctx, const struct http_request *req, struct http_reply *reply,

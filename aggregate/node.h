@@ -4,6 +4,7 @@
  *   joining --report--> ready <--> draining
  *      ready, draining --no report--> lost --report--> ready
  *      any --operator--> retired;  ready --operator--> quarantined --operator--> ready
+ *      retired --operator asks for ready--> joining, and its next report makes it ready
  */
 #ifndef JOGAK_AGGREGATE_NODE_H
 #define JOGAK_AGGREGATE_NODE_H

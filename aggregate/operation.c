@@ -2,9 +2,11 @@
 
 #include "access.h"
 #include "common/clock.h"
+#include "common/ids.h"
 #include "operation_db.h"
 #include "slice.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 struct show {
@@ -70,26 +72,43 @@ int operation_accepted(struct aggregate *am, const char *id, struct http_reply *
 struct list {
     const char *slice;
     bool open_only;
-    int64_t before_ms, limit;
+    struct operation_cursor after;
+    int64_t limit;
     json *ret;
 };
 
 static int list_fn(struct db_conn *c, void *arg, struct err *err) {
     struct list *l = arg;
-    l->ret = operation_db_list(c, l->slice, l->open_only, l->before_ms, (int)l->limit, err);
+    l->ret = operation_db_list(c, l->slice, l->open_only, &l->after, (int)l->limit, err);
     return l->ret ? 0 : -1;
 }
 
-/* The cursor is the creation time of the last row: a page ends there. */
+/* The cursor, "MILLISECONDS.ID", is the last row: a page ends there. */
 static void set_next(json *page, int64_t limit) {
     const json *items = json_get(page, "items");
     size_t n = json_length(items);
     if ((int64_t)n < limit || !n) return;
     int64_t ms;
-    if (clock_parse_rfc3339(json_get_str(json_at(items, n - 1), "created"), &ms)) return;
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)ms);
+    const json *last = json_at(items, n - 1);
+    if (clock_parse_rfc3339(json_get_str(last, "created"), &ms)) return;
+    char text[64];
+    snprintf(text, sizeof text, "%lld.%s", (long long)ms, json_get_str(last, "id"));
     json_set_str(page, "next", text);
+}
+
+static int read_cursor(const char *text, struct operation_cursor *ret, struct err *err) {
+    *ret = (struct operation_cursor){ .created_ms = INT64_MAX };
+    if (!text) return 0;
+    char *end;
+    errno = 0;
+    long long ms = strtoll(text, &end, 10);
+    if (errno || end == text || ms < 0 || *end != '.' || !uuid_valid(end + 1)) {
+        err_set(err, ERR_INVALID, "?cursor=%s is none that this service gave", text);
+        return err_remedy(err, "take it from `next` of the page before");
+    }
+    ret->created_ms = ms;
+    snprintf(ret->id, sizeof ret->id, "%s", end + 1);
+    return 0;
 }
 
 int operation_list(void *ctx, const struct http_request *req, struct http_reply *reply,
@@ -99,7 +118,7 @@ int operation_list(void *ctx, const struct http_request *req, struct http_reply 
     struct slice_row slice;
     const char *param = http_query(req, "slice");
     if (http_query_int(req, "limit", 1, 500, 100, &l.limit, err) ||
-        http_query_int(req, "cursor", 0, INT64_MAX, INT64_MAX, &l.before_ms, err))
+        read_cursor(http_query(req, "cursor"), &l.after, err))
         return -1;
     const char *open = http_query(req, "open");
     l.open_only = open && strcmp(open, "true") == 0;

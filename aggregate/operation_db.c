@@ -19,7 +19,8 @@ static const char SQL_OPEN[] =
     "SELECT id, state FROM operation WHERE state IN ('pending', 'running', 'cancelling')"
     " ORDER BY created_ms, id";
 static const char SQL_LIST[] =
-    "SELECT * FROM operation WHERE (?1 IS NULL OR slice = ?1) AND created_ms < ?2"
+    "SELECT * FROM operation WHERE (?1 IS NULL OR slice = ?1)"
+    " AND (created_ms < ?2 OR (created_ms = ?2 AND ?5 <> '' AND id > ?5))"
     " AND (?3 = 0 OR state IN ('pending', 'running', 'cancelling'))"
     " ORDER BY created_ms DESC, id LIMIT ?4";
 static const char SQL_STATE[] =
@@ -96,10 +97,10 @@ json *operation_db_show(struct db_conn *c, const char *id, struct err *err) {
     return NULL;
 }
 
-json *operation_db_list(struct db_conn *c, const char *slice, bool open_only, int64_t before_ms,
-                        int limit, struct err *err) {
-    struct db_stmt *q AUTO_STMT =
-        db_query(c, err, SQL_LIST, "siii", slice, before_ms, (int64_t)open_only, (int64_t)limit);
+json *operation_db_list(struct db_conn *c, const char *slice, bool open_only,
+                        const struct operation_cursor *after, int limit, struct err *err) {
+    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_LIST, "siiis", slice, after->created_ms,
+                                           (int64_t)open_only, (int64_t)limit, after->id);
     if (!q) return NULL;
     json *items AUTO_JSON = json_array();
     int rc;

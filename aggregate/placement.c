@@ -2,11 +2,6 @@
 
 #include <stdio.h>
 
-struct refusal {
-    const char *reason; /* NULL: it fits */
-    int64_t need, free;
-};
-
 static bool supports(const struct node *n, const char *kind) {
     const json *kinds = json_get(n->capabilities, "kinds");
     for (size_t i = 0; i < json_length(kinds); i++)
@@ -14,13 +9,22 @@ static bool supports(const struct node *n, const char *kind) {
     return false;
 }
 
-static struct refusal fits(const struct node *n, const struct placement_wish *w,
-                           int64_t overcommit) {
-    if (w->avoid && strcmp(n->name, w->avoid) == 0) return (struct refusal){ "not_wanted", 0, 0 };
-    if (w->node && strcmp(n->name, w->node)) return (struct refusal){ "not_wanted", 0, 0 };
-    if (strcmp(n->state, "ready")) return (struct refusal){ "state", 0, 0 };
-    if (!supports(n, w->kind)) return (struct refusal){ "kind", 0, 0 };
-    const struct refusal sums[] = {
+/* Its place in the list, 0 for the first; -1: not in it. */
+static int preference(const json *targets, const char *node) {
+    for (size_t i = 0; i < json_length(targets); i++)
+        if (strcmp(json_str(json_at(targets, i)), node) == 0) return (int)i;
+    return -1;
+}
+
+struct placement_refusal placement_fits(const struct node *n, const struct placement_wish *w,
+                                        int64_t overcommit) {
+    if (w->avoid && strcmp(n->name, w->avoid) == 0) return (struct placement_refusal){ "not_wanted", 0, 0 };
+    if (w->node && strcmp(n->name, w->node)) return (struct placement_refusal){ "not_wanted", 0, 0 };
+    if (json_length(w->targets) && preference(w->targets, n->name) < 0)
+        return (struct placement_refusal){ "not_wanted", 0, 0 };
+    if (strcmp(n->state, "ready")) return (struct placement_refusal){ "state", 0, 0 };
+    if (!supports(n, w->kind)) return (struct placement_refusal){ "kind", 0, 0 };
+    const struct placement_refusal sums[] = {
         { "vcpus", w->vcpus, n->vcpus * overcommit / 100 - n->used_vcpus },
         { "memory_mib", w->memory_mib, n->memory_mib - n->used_memory_mib },
         { "disk_mib", w->disk_mib, n->disk_mib - n->used_disk_mib },
@@ -29,25 +33,27 @@ static struct refusal fits(const struct node *n, const struct placement_wish *w,
     };
     for (size_t i = 0; i < COUNT_OF(sums); i++)
         if (sums[i].need > 0 && sums[i].need > sums[i].free) return sums[i];
-    return (struct refusal){ 0 };
+    return (struct placement_refusal){ 0 };
 }
 
-static void use(struct node *n, const struct placement_wish *w) {
-    n->used_vcpus += w->vcpus;
-    n->used_memory_mib += w->memory_mib;
-    n->used_disk_mib += w->disk_mib;
-    n->used_rate_kbps += w->rate_kbps;
+void placement_use(struct node *n, const struct placement_wish *w, int sign) {
+    n->used_vcpus += sign * w->vcpus;
+    n->used_memory_mib += sign * w->memory_mib;
+    n->used_disk_mib += sign * w->disk_mib;
+    n->used_rate_kbps += sign * w->rate_kbps;
 }
 
-/* Higher is better: the permille of memory that stays free, less a quarter for each of this
- * request's slivers that is there already. */
-static int64_t score(const struct node *n, const struct placement_wish *w, int64_t own) {
+/* The permille of memory that stays free, less a quarter for each of this request's slivers that is
+ * there already. The policy's own order of targets comes before both. */
+int64_t placement_score(const struct node *n, const struct placement_wish *w, int64_t own) {
     int64_t total = n->memory_mib > 0 ? n->memory_mib : 1;
-    return (n->memory_mib - n->used_memory_mib - w->memory_mib) * 1000 / total - 250 * own;
+    int64_t later = json_length(w->targets) ? preference(w->targets, n->name) : 0;
+    return (n->memory_mib - n->used_memory_mib - w->memory_mib) * 1000 / total - 250 * own -
+           later * 1000000;
 }
 
 static json *refusal_json(const struct placement_wish *w, const struct node *n,
-                          const struct refusal *r) {
+                          const struct placement_refusal *r) {
     json *j = json_object();
     json_set_str(j, "sliver", w->name);
     json_set_str(j, "node", n->name);
@@ -59,15 +65,15 @@ static json *refusal_json(const struct placement_wish *w, const struct node *n,
     return j;
 }
 
-static int refuse(const struct node_list *nodes, const struct placement_wish *w,
-                  int64_t overcommit, json **ret_reasons, struct err *err) {
+int placement_refuse(const struct node_list *nodes, const struct placement_wish *w,
+                     int64_t overcommit, json **ret_reasons, struct err *err) {
     json *reasons = json_array();
     struct buf b AUTO_BUF = BUF_INIT;
     bool known = !w->node;
     for (size_t i = 0; i < nodes->count; i++) {
         const struct node *n = &nodes->rows[i];
         if (w->node && strcmp(n->name, w->node) == 0) known = true;
-        struct refusal r = fits(n, w, overcommit);
+        struct placement_refusal r = placement_fits(n, w, overcommit);
         if (!r.reason) continue;
         json_add(reasons, refusal_json(w, n, &r));
         if (strcmp(r.reason, "not_wanted") == 0) continue;
@@ -101,12 +107,12 @@ int placement_choose(struct node_list *nodes, struct placement_wish *wishes, siz
         }
         int64_t best_score = 0;
         for (size_t i = 0; i < nodes->count; i++) {
-            if (fits(&nodes->rows[i], w, overcommit).reason) continue;
-            int64_t s = score(&nodes->rows[i], w, own[i]);
+            if (placement_fits(&nodes->rows[i], w, overcommit).reason) continue;
+            int64_t s = placement_score(&nodes->rows[i], w, own[i]);
             if (w->chosen < 0 || s > best_score) w->chosen = (int)i, best_score = s;
         }
-        if (w->chosen < 0) return refuse(nodes, w, overcommit, ret_reasons, err);
-        use(&nodes->rows[w->chosen], w);
+        if (w->chosen < 0) return placement_refuse(nodes, w, overcommit, ret_reasons, err);
+        placement_use(&nodes->rows[w->chosen], w, 1);
         own[w->chosen]++;
     }
     return 0;

@@ -17,6 +17,7 @@ struct placement_wish {
     const char *kind;  /* full, para, os */
     const char *node;  /* NULL: choose */
     const char *avoid; /* a node that it must not get, NULL: none */
+    const json *targets; /* names of the only nodes that it may get, the best first; NULL or []: any */
     int64_t vcpus, memory_mib, disk_mib, rate_kbps;
     int chosen; /* out: index into nodes, or -1 */
 };
@@ -25,6 +26,27 @@ struct placement_wish {
  * for people) and *ret_reasons: [{sliver, node, reason, need, free}], reason one of "state",
  * "kind", "vcpus", "memory_mib", "disk_mib", "rate_kbps", "not_wanted", "unknown_node". */
 int placement_choose(struct node_list *nodes, struct placement_wish *wishes, size_t count,
+                     int64_t cpu_overcommit_percent, json **ret_reasons, struct err *err);
+
+/* As placement_choose(), but it does not give up when the first way does not work out: it goes back
+ * and tries others, up to a bounded number of tries. When there is none, as many as possible are
+ * placed (chosen >= 0), *ret_reasons has the refusals of all the others, and the message names them. */
+int placement_search(struct node_list *nodes, struct placement_wish *wishes, size_t count,
+                     int64_t cpu_overcommit_percent, json **ret_reasons, struct err *err);
+
+/* --- of one sliver and one node, for those two --- */
+struct placement_refusal {
+    const char *reason; /* NULL: it fits */
+    int64_t need, free;
+};
+struct placement_refusal placement_fits(const struct node *n, const struct placement_wish *w,
+                                        int64_t cpu_overcommit_percent);
+/* Counts the sliver in (sign 1) or out (-1). */
+void placement_use(struct node *n, const struct placement_wish *w, int sign);
+/* Higher is better; own: how many slivers of this request the node has already. */
+int64_t placement_score(const struct node *n, const struct placement_wish *w, int64_t own);
+/* Why no node takes it: message and *ret_reasons (may be NULL) as of placement_choose(); -1. */
+int placement_refuse(const struct node_list *nodes, const struct placement_wish *w,
                      int64_t cpu_overcommit_percent, json **ret_reasons, struct err *err);
 
 #endif

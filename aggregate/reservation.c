@@ -112,15 +112,8 @@ int reservation_allocate(void *ctx, const struct http_request *req, struct http_
         return -1;
     struct allocate a = { .am = am, .who = &who, .slice_urn = urn, .topology = topology };
     int rc = db_write(am->db, allocate, &a, err);
-    json *reasons AUTO_JSON = a.reasons;
-    if (rc) {
-        if (reasons) { /* for programs, beside the sentence for people */
-            char *text AUTO_FREE = json_text(reasons);
-            log_info("placement refused", "slice=%s reasons=%s", urn, text);
-            return err_remedy(err, "reasons: %s", text);
-        }
-        return -1;
-    }
+    reply->reasons = a.reasons; /* for programs, beside the sentence for people */
+    if (rc) return -1;
     events_wake(am->events);
     if (!a.id[0]) {
         err_set(err, ERR_CONFLICT, "the slice has all slivers of this topology already");
@@ -189,7 +182,13 @@ int reservation_plan(void *ctx, const struct http_request *req, struct http_repl
         return -1;
     struct sliver_list have AUTO_SLIVERS = { 0 };
     if (known && sliver_list_of(am, slice.id, &have, err)) return -1;
-    reply->body = topology_plan(topology, &have);
+    struct rehearsal r = { .am = am, .topology = topology, .have = &have,
+                           .plan = topology_plan(topology, &have) };
+    if (db_read(am->db, allocate_rehearse, &r, err)) {
+        json_put(r.plan);
+        return -1;
+    }
+    reply->body = r.plan;
     return 0;
 }
 

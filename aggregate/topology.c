@@ -89,6 +89,16 @@ static const char *difference(const json *wanted, const json *have) {
     return NULL;
 }
 
+/* A guest learns the MTU of its links when it is made. */
+static bool other_mtu(const json *topology, const struct sliver *have) {
+    for (size_t i = 0; i < have->vnic_count; i++) {
+        const struct vnic *v = &have->vnics[i];
+        const json *link = by_name(json_get(topology, "links"), v->link);
+        if (link && json_get_int(link, "mtu", TOPOLOGY_MTU) != v->mtu) return true;
+    }
+    return false;
+}
+
 json *topology_plan(const json *topology, const struct sliver_list *there) {
     json *create = json_array(), *replace = json_array(), *drop = json_array();
     json *keep = json_array();
@@ -101,6 +111,7 @@ json *topology_plan(const json *topology, const struct sliver_list *there) {
             if (strcmp(there->rows[k].name, name) == 0) have = &there->rows[k];
         if (have && strcmp(have->state, "failed") == 0) why = "failed";
         else if (have) why = difference(want, have->wanted);
+        if (have && !why && other_mtu(topology, have)) why = "mtu";
         if (!have) json_add(create, json_string(name));
         else if (!why) json_add(keep, json_string(name));
         else json_add(replace, json_set_str(json_set_str(json_object(), "name", name), "why", why));

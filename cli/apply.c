@@ -44,12 +44,6 @@ static int release(struct cli *cli, const char *slice, json *names, struct err *
     return operation_wait(cli, slice, id, NULL, err);
 }
 
-/* For programs the refusals of each node come as JSON; the sentence has them for people. */
-static void reword_refusal(struct err *err) {
-    if (err && strncmp(err->remedy, "reasons: ", 9) == 0)
-        err_remedy(err, "see `jogak node list`; ask for less, or free some");
-}
-
 static json *reserve(struct cli *cli, const struct topology_file *f, const char *slice,
                      struct err *err) {
     json *body = json_set_str(json_object(), "slice", slice);
@@ -57,7 +51,6 @@ static json *reserve(struct cli *cli, const struct topology_file *f, const char 
     json *reservation = session_json(&cli->session, SESSION_AGGREGATE, slice, "POST", body, err,
                                      "/v1/reservations");
     if (reservation) return reservation;
-    reword_refusal(err);
     topology_file_locate(f, err);
     return NULL;
 }
@@ -94,6 +87,14 @@ static int images_exist(struct cli *cli, const struct topology_file *f, struct e
     return 0;
 }
 
+/* Nor is anything destroyed for what would find no place: the aggregate has tried it. */
+static int place_exists(const json *plan, struct err *err) {
+    const char *problem = json_get_str(plan, "problem");
+    if (!problem) return 0;
+    err_set(err, ERR_NO_SPACE, "%s", problem);
+    return err_remedy(err, "nothing was changed; see `jogak node list`; ask for less, or free some");
+}
+
 static int confirm(struct cli *cli, const json *plan, struct err *err) {
     json *leaving AUTO_JSON = plan_leaving(plan);
     if (!json_length(leaving)) return 0;
@@ -110,6 +111,7 @@ static int change(struct cli *cli, const struct topology_file *f, const char *sl
         return 0;
     }
     json *leaving AUTO_JSON = plan_leaving(plan);
+    if (place_exists(plan, err)) return -1;
     if (json_length(leaving) && plan_makes(plan) && images_exist(cli, f, err)) return -1;
     if (confirm(cli, plan, err) || release(cli, slice, plan_leaving(plan), err)) return -1;
     if (plan_makes(plan)) return provision(cli, f, slice, err);

@@ -60,7 +60,10 @@ static int set_state(struct cli *cli, const char *state, struct err *err) {
                                         json_set_str(json_object(), "state", state), err,
                                         "/v1/nodes/%s", cli_arg(cli, 0));
     if (!node) return -1;
-    output_said(&cli->output, node, "node %s is %s", cli_arg(cli, 0), state);
+    const char *is = json_get_str(node, "state");
+    bool joining = is && !strcmp(is, "joining");
+    output_said(&cli->output, node, "node %s is %s%s", cli_arg(cli, 0), is ? is : state,
+                joining ? "; it is ready when its agent has reported" : "");
     return 0;
 }
 
@@ -122,7 +125,7 @@ static const struct command rows[] = {
     { "token", "NODE", "Make a one-time token with which a node's agent joins (operators)", token,
       enrolment_options, NULL },
     { "drain", "NODE", "Move everything away from a node (operators)", drain, drain_options, NULL },
-    { "ready", "NODE", "Let a drained or quarantined node take slivers again (operators)", ready,
+    { "ready", "NODE", "Let a drained, quarantined or retired node take slivers again (operators)", ready,
       NULL, NULL },
     { "retire", "NODE", "Take a node out for good (operators)", retire, retire_options, NULL },
     { 0 },

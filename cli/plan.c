@@ -24,6 +24,8 @@ void plan_print(FILE *out, const json *plan, bool colour) {
              json_get_str(json_at(replace, i), "name"), json_get_str(json_at(replace, i), "why"));
     for (size_t i = 0; i < json_length(drop); i++)
         line(out, colour ? "\033[31m" : NULL, "- delete", json_str(json_at(drop, i)), NULL);
+    const char *problem = json_get_str(plan, "problem");
+    if (problem) line(out, colour ? "\033[31m" : NULL, "! not possible:", problem, NULL);
     size_t kept = json_length(part(plan, "keep"));
     if (plan_is_empty(plan)) fprintf(out, "nothing to do: %zu slivers are as they should be\n", kept);
     else

@@ -55,6 +55,7 @@ typedef int64_t (*http_stream_fn)(void *ctx, char *buf, size_t size);
 struct http_reply {
     unsigned status;          /* 0 means 200 */
     json *body;               /* taken */
+    json *reasons;            /* taken; an array; of a handler that fails: for programs, in the problem */
     char *text;               /* taken; instead of body, with content_type */
     size_t text_length;
     const char *content_type; /* static; for text, file and stream */

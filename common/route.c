@@ -233,6 +233,7 @@ void route_problem(struct http_reply *reply, const struct err *err) {
     char allow[sizeof reply->allow], retry_after[sizeof reply->retry_after];
     memcpy(allow, reply->allow, sizeof allow);
     memcpy(retry_after, reply->retry_after, sizeof retry_after);
+    json *reasons = STEAL(reply->reasons);
     http_reply_done(reply);
     memcpy(reply->allow, allow, sizeof allow);
     memcpy(reply->retry_after, retry_after, sizeof retry_after);
@@ -247,11 +248,13 @@ void route_problem(struct http_reply *reply, const struct err *err) {
     json_set(reply->body, "detail", message(err->msg));
     json_set_str(reply->body, "code", err_name(err->code));
     if (err->remedy[0]) json_set(reply->body, "remedy", message(err->remedy));
+    if (reasons) json_set(reply->body, "reasons", reasons);
     if (log_request_id()[0]) json_set_str(reply->body, "request_id", log_request_id());
 }
 
 void http_reply_done(struct http_reply *reply) {
     json_put(reply->body);
+    json_put(reply->reasons);
     free(reply->text);
     if (reply->has_file && reply->fd >= 0) close(reply->fd);
     if (reply->stream && reply->stream_free) reply->stream_free(reply->stream_ctx);

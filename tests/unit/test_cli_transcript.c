@@ -242,9 +242,35 @@ START_TEST(refusal_of_a_placement_in_words) {
     ck_assert_int_eq(CLI_CALL(apply, GIVE_CREDENTIAL,
         { "POST /v1/slices/demo:ring/plan", 200, "{\"create\":[\"a\",\"b\"],\"replace\":[],\"delete\":[],\"keep\":[]}", NULL },
         { "POST /v1/reservations", 507, "{\"code\":\"no_space\",\"detail\":\"no node can take sliver a (h1: memory_mib 128 needed, 64 free)\","
-          "\"remedy\":\"reasons: [{}]\"}", NULL }), 1);
+          "\"remedy\":\"see `jogak node list`; ask for less, or free some\",\"reasons\":[{\"sliver\":\"a\"}]}", NULL }), 1);
     ck_assert_str_eq(cli_notes, "jogak: no node can take sliver a (h1: memory_mib 128 needed, 64 free)\n"
                                 "  hint: see `jogak node list`; ask for less, or free some\n");
+}
+END_TEST
+
+#define NO_PLACE "no node can take sliver a (h1: memory_mib 9000 needed, 64 free)"
+#define IMPOSSIBLE \
+    "{\"create\":[],\"replace\":[{\"name\":\"a\",\"why\":\"memory_mib\"}],\"delete\":[],\"keep\":[\"b\"]," \
+    "\"problem\":\"" NO_PLACE "\",\"refused\":[]}"
+
+/* The list of calls is all that may happen: nothing is released. */
+START_TEST(nothing_is_destroyed_for_what_has_no_place) {
+    write_file(two);
+    char yes[180];
+    snprintf(yes, sizeof yes, "%s --yes", apply);
+    ck_assert_int_eq(CLI_CALL(yes, GIVE_CREDENTIAL,
+        { "POST /v1/slices/demo:ring/plan", 200, IMPOSSIBLE, NULL }), 1);
+    ck_assert_str_eq(cli_notes, "jogak: " NO_PLACE "\n"
+                                "  hint: nothing was changed; see `jogak node list`; ask for less, or free some\n");
+    ck_assert_str_eq(cli_out, "~ replace a (memory_mib)\n! not possible: " NO_PLACE "\n"
+                              "0 to create, 1 to replace, 0 to delete, 1 to keep\n");
+}
+END_TEST
+
+START_TEST(a_retired_node_comes_back) {
+    ck_assert_int_eq(CLI_CALL("node ready h1", GIVE_OPERATOR,
+        { "PATCH /v1/nodes/h1", 200, "{\"name\":\"h1\",\"state\":\"joining\"}", "{\"state\":\"ready\"}" }), 0);
+    ck_assert_str_eq(cli_out, "node h1 is joining; it is ready when its agent has reported\n");
 }
 END_TEST
 
@@ -312,6 +338,8 @@ static void add(TCase *t) {
     tcase_add_test(t, apply_says_where_the_file_is_wrong);
     tcase_add_test(t, apply_tells_why_it_failed);
     tcase_add_test(t, refusal_of_a_placement_in_words);
+    tcase_add_test(t, nothing_is_destroyed_for_what_has_no_place);
+    tcase_add_test(t, a_retired_node_comes_back);
     tcase_add_test(t, tokens_stand_alone_on_standard_output);
     tcase_add_test(t, events_line_by_line);
     tcase_add_test(t, status_of_all);
