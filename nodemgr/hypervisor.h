@@ -83,6 +83,8 @@ int hypervisor_machine(struct hypervisor *h, const char *name, char ret[HYPERVIS
                        struct err *err);
 /* Defines and starts; the guest runs when it returns. ERR_CONFLICT when the name or UUID is taken. */
 int hypervisor_create(struct hypervisor *h, const char *xml, struct err *err);
+/* As hypervisor_create(), but the guest does not run before hypervisor_resume(). */
+int hypervisor_create_paused(struct hypervisor *h, const char *xml, struct err *err);
 int hypervisor_suspend(struct hypervisor *h, const char *name, struct err *err);
 int hypervisor_resume(struct hypervisor *h, const char *name, struct err *err);
 int hypervisor_reset(struct hypervisor *h, const char *name, struct err *err);

@@ -111,11 +111,19 @@ int hypervisor_machine(struct hypervisor *h, const char *name, char ret[HYPERVIS
     return 0;
 }
 
-int hypervisor_create(struct hypervisor *h, const char *xml, struct err *err) {
+static int create(struct hypervisor *h, const char *xml, unsigned flags, struct err *err) {
     virConnectPtr c AUTO_CONNECTION = hypervisor_connection(h, err);
     if (!c) return -1;
-    virDomainPtr d AUTO_DOMAIN = virDomainCreateXML(c, xml, 0);
+    virDomainPtr d AUTO_DOMAIN = virDomainCreateXML(c, xml, flags);
     return d ? 0 : hypervisor_failed(err, "start the domain");
+}
+
+int hypervisor_create(struct hypervisor *h, const char *xml, struct err *err) {
+    return create(h, xml, 0, err);
+}
+
+int hypervisor_create_paused(struct hypervisor *h, const char *xml, struct err *err) {
+    return create(h, xml, VIR_DOMAIN_START_PAUSED, err);
 }
 
 /* The calls that take nothing but a domain. */

@@ -40,6 +40,13 @@ static const struct {
 
 const char *migration_phase_name(enum migration_phase phase) { return phases[phase].name; }
 
+static const char *const deliveries[DELIVERY_MAX_] = {
+    [DELIVERY_DIRECT] = "direct", [DELIVERY_STORE] = "store",
+    [DELIVERY_FRESH] = "fresh", [DELIVERY_CHECKPOINT] = "checkpoint",
+};
+
+const char *migration_delivery_name(enum migration_delivery d) { return deliveries[d]; }
+
 static enum migration_phase phase_of(const char *name) {
     for (unsigned i = 0; i < PHASE_MAX_; i++)
         if (strcmp(phases[i].name, name) == 0) return (enum migration_phase)i;
@@ -116,6 +123,14 @@ int migration_thread(struct migration *m, void *(*fn)(void *), struct err *err) 
     return err_set(err, ERR_UNAVAILABLE, "no thread for migration %s", m->id);
 }
 
+bool migration_call_ended(struct migration *m, int64_t wait_ms) {
+    int64_t deadline = clock_monotonic_ms() + wait_ms;
+    WITH_LOCK(&m->lock);
+    while (m->call_running)
+        if (!waiting_until(&m->changed, &m->lock, deadline)) break;
+    return !m->call_running;
+}
+
 struct agent *migration_agent(struct migration *m) { return m->all->agent; }
 
 const char **migration_taps(struct migration *m) {
@@ -163,6 +178,7 @@ static void migration_free(struct migration *m) {
     json_put(m->document);
     free(m->destination_xml);
     free(m->directory);
+    free(m->states);
     pthread_mutex_destroy(&m->verbs);
     pthread_mutex_destroy(&m->lock);
     pthread_cond_destroy(&m->changed);
@@ -205,7 +221,17 @@ static void unlist(struct migration *m) {
     }
 }
 
+static int read_delivery(struct migration *m, const char *name, struct err *err) {
+    while (name && m->delivery < DELIVERY_MAX_ && strcmp(deliveries[m->delivery], name) != 0)
+        m->delivery++;
+    if (m->delivery == DELIVERY_MAX_)
+        return err_set(err, ERR_INVALID, "/delivery: %.32s is not known", name);
+    if (m->delivery != DELIVERY_CHECKPOINT || !m->source) return 0;
+    return err_set(err, ERR_UNPROCESSABLE, "a delivery from a checkpoint has no source");
+}
+
 static int read_peer(struct migration *m, const json *peer, struct err *err) {
+    if (!peer && m->delivery == DELIVERY_CHECKPOINT) return 0;
     const char *urn = json_get_str(peer, "urn"), *host = json_get_str(peer, "host");
     int64_t port = json_get_int(peer, "tunnel_port", 0);
     if (!urn || !host || !urn_is(urn, "node", NULL) || strlen(host) >= sizeof m->peer_host ||
@@ -229,11 +255,13 @@ static struct migration *migration_new(struct migrations *all, const char *id,
     m->epoch = json_get_int(document, "epoch", 0);
     m->source_epoch = json_get_int(document, "source_epoch", 0);
     m->directory = xasprintf("%s/migrate/%s", all->agent->config->run_dir, id);
+    m->states = xasprintf("%s/states/%s", all->agent->config->base.state_dir, id);
     m->document = json_copy(document);
     pthread_mutex_init(&m->verbs, NULL);
     pthread_mutex_init(&m->lock, NULL);
     waiting_init(&m->changed);
-    if (read_peer(m, json_get(document, "peer"), err) == 0 &&
+    if (read_delivery(m, json_get_str(document, "delivery"), err) == 0 &&
+        read_peer(m, json_get(document, "peer"), err) == 0 &&
         spec_read(json_get(document, "spec"), &m->spec, err) == 0) {
         domain_name(m->spec.sliver, m->spec.epoch, m->name);
         return m;
@@ -247,69 +275,6 @@ static void list(struct migration *m) {
     m->next = m->all->first;
     m->all->first = m;
     m->users++;
-}
-
-/* --- answers --- */
-
-static void set_time(json *out, const char *key, int64_t at_ms) {
-    char when[CLOCK_TEXT_BYTES];
-    if (at_ms) json_set_str(out, key, clock_rfc3339(at_ms, when));
-}
-
-static json *error_json(const struct err *err) {
-    json *out = json_object();
-    json_set_str(out, "code", err_name(err->code));
-    json_set_str(out, "message", err->msg);
-    return *err->remedy ? json_set_str(out, "remedy", err->remedy) : out;
-}
-
-static int64_t frames_held(struct migration *m) {
-    const char **taps AUTO_FREE = migration_taps(m);
-    int64_t sum = 0;
-    for (size_t i = 0; taps[i]; i++) {
-        struct netdev_gate gate;
-        struct err none = ERR_INIT; /* no tap, no frames */
-        if (netdev_gate_read(taps[i], &gate, &none) == 0) sum += gate.frames;
-    }
-    return sum;
-}
-
-static json *state_json(struct migration *m, struct err *err) {
-    json *sliver = sliver_watch_at(m->all->agent->watch, m->spec.sliver, m->spec.epoch, err);
-    json *out = json_object();
-    json_set_str(out, "migration", m->id);
-    json_set_str(out, "role", m->source ? "source" : "target");
-    json_set_int(out, "held_frames", frames_held(m));
-    json_set(out, "sliver", sliver);
-    WITH_LOCK(&m->lock);
-    json_set_int(out, "sequence", (int64_t)m->sequence);
-    json_set_str(out, "phase", phases[m->phase].name);
-    json_set_int(out, "bytes_done", m->bytes_done);
-    json_set_int(out, "bytes_total", m->bytes_total);
-    json_set(out, "rate_mbps", json_double((double)m->rate_bps * 8 / 1e6));
-    json_set_int(out, "frames", m->frames);
-    json_set_bool(out, "converged", m->converged);
-    set_time(out, "paused_at", m->paused_ms);
-    set_time(out, "arrived_at", m->arrived_ms);
-    set_time(out, "resumed_at", m->resumed_ms);
-    return m->phase == PHASE_FAILED ? json_set(out, "error", error_json(&m->err)) : out;
-}
-
-static json *unknown_json(struct migrations *all, const char *id, const char *sliver,
-                          struct err *err) {
-    json *state = NULL;
-    if (sliver && (sliver_watch_refresh(all->agent->watch, err) ||
-                   !(state = sliver_watch_one(all->agent->watch, sliver, err))))
-        return NULL;
-    json *out = json_object();
-    json_set_str(out, "migration", id);
-    json_set_int(out, "sequence", 0);
-    json_set_str(out, "phase", phases[PHASE_UNKNOWN].name);
-    json_set_int(out, "bytes_done", 0);
-    json_set_int(out, "bytes_total", 0);
-    json_set(out, "rate_mbps", json_double(0));
-    json_set_int(out, "held_frames", 0);
-    return json_set(out, "sliver", state);
 }
 
 /* --- the routes' work --- */
@@ -360,7 +325,7 @@ static int refuse_second(struct migrations *all, const struct migration *m, stru
 json *migration_put(struct migrations *all, const char *id, const json *spec, struct err *err) {
     struct migration *known AUTO_MIGRATION = find(all, id);
     if (known) {
-        if (json_get_int(spec, "epoch", 0) == known->epoch) return state_json(known, err);
+        if (json_get_int(spec, "epoch", 0) == known->epoch) return migration_json(known, err);
         err_set(err, ERR_STALE_EPOCH, "migration %s is at epoch %lld here", id,
                 (long long)known->epoch);
         return NULL;
@@ -371,30 +336,38 @@ json *migration_put(struct migrations *all, const char *id, const json *spec, st
     if ((m->source ? source_check : target_check)(m, spec, NULL, err)) return NULL;
     list(m);
     migration_set_phase(m, PHASE_CHECKED);
-    return state_json(m, err);
+    return migration_json(m, err);
 }
 
+/* By delivery: direct, store, fresh, checkpoint. */
 static const struct {
     const char *name;
-    migration_verb_fn *source, *target;
+    migration_verb_fn *source[DELIVERY_MAX_], *target[DELIVERY_MAX_];
 } verbs[] = {
-    { "prepare", source_prepare, target_prepare },
-    { "copy", source_copy, NULL },
-    { "stop", source_stop, NULL },
-    { "confirm", source_confirm, target_confirm },
-    { "release", source_release, target_release },
-    { "activate", NULL, target_activate },
-    { "drain", source_drain, NULL },
-    { "deliver", NULL, target_deliver },
-    { "undo", source_undo, target_undo },
+    { "prepare", { source_prepare, indirect_prepare, indirect_prepare, NULL },
+      { target_prepare, target_prepare, target_prepare, target_prepare } },
+    { "copy", { source_copy, store_copy, fresh_copy, NULL }, { NULL } },
+    { "stop", { source_stop, source_stop, fresh_stop, NULL }, { NULL } },
+    { "fetch", { NULL }, { NULL, store_fetch, fresh_fetch, store_fetch } },
+    { "confirm", { source_confirm, store_confirm, source_confirm, NULL },
+      { target_confirm, target_confirm, target_confirm, target_confirm } },
+    { "release", { source_release, source_release, source_release, NULL },
+      { target_release, target_release, target_release, target_release } },
+    { "activate", { NULL },
+      { target_activate, target_activate, target_activate, target_activate } },
+    { "drain", { source_drain, source_drain, source_drain, NULL }, { NULL } },
+    { "deliver", { NULL }, { target_deliver, target_deliver, target_deliver, target_deliver } },
+    { "undo", { source_undo, source_undo, source_undo, NULL },
+      { target_undo, target_undo, target_undo, target_undo } },
 };
 
 static migration_verb_fn *find_verb(const struct migration *m, const char *verb, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
-        migration_verb_fn *fn = m->source ? verbs[i].source : verbs[i].target;
+        migration_verb_fn *fn = (m->source ? verbs[i].source : verbs[i].target)[m->delivery];
         if (fn && strcmp(verbs[i].name, verb) == 0) return fn;
     }
-    err_set(err, ERR_NOT_FOUND, "a %s has no verb \"%.32s\"", m->source ? "source" : "target", verb);
+    err_set(err, ERR_NOT_FOUND, "a %s of delivery %s has no verb \"%.32s\"",
+            m->source ? "source" : "target", migration_delivery_name(m->delivery), verb);
     return NULL;
 }
 
@@ -424,7 +397,7 @@ json *migration_verb(struct migrations *all, const char *id, const char *verb, c
     struct migration *m AUTO_MIGRATION = find(all, id);
     json *extra AUTO_JSON = json_object();
     if (!m) {
-        if (strcmp(verb, "undo") == 0) return unknown_json(all, id, NULL, err); /* nothing made */
+        if (strcmp(verb, "undo") == 0) return migration_unknown_json(all->agent, id, NULL, err); /* nothing made */
         err_set(err, ERR_NOT_FOUND, "this node knows no migration %s", id);
         return NULL;
     }
@@ -434,7 +407,7 @@ json *migration_verb(struct migrations *all, const char *id, const char *verb, c
         return NULL;
     }
     if (run_verb(m, verb, body, extra, err)) return NULL;
-    json *out = state_json(m, err);
+    json *out = migration_json(m, err);
     if (out) merge(out, extra);
     return out;
 }
@@ -443,13 +416,13 @@ json *migration_get(struct migrations *all, const char *id, const char *sliver, 
                     int64_t wait_ms, struct err *err) {
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     struct migration *m AUTO_MIGRATION = find(all, id);
-    if (!m) return unknown_json(all, id, sliver, err);
+    if (!m) return migration_unknown_json(all->agent, id, sliver, err);
     {
         WITH_LOCK(&m->lock);
         while (m->sequence <= seen)
             if (!waiting_until(&m->changed, &m->lock, deadline)) break;
     }
-    return state_json(m, err);
+    return migration_json(m, err);
 }
 
 int migration_forget(struct migrations *all, const char *id, struct err *err) {
@@ -471,6 +444,7 @@ static void note_time(struct migration *m, int64_t *which, int64_t at_ms) {
 
 static void domain_event(struct migration *m, const struct hypervisor_event *e) {
     enum migration_phase now = migration_phase(m);
+    if (m->delivery != DELIVERY_DIRECT) return; /* here the agent itself pauses and restores */
     if (m->source && e->kind == DOMAIN_EVENT_PAUSED_MIGRATING && now == PHASE_COPYING) {
         note_time(m, &m->paused_ms, e->at_ms);
         migration_see_phase(m, PHASE_STOPPED);

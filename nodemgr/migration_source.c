@@ -22,6 +22,8 @@ LOG_MODULE("nm.source");
 #define CLOSE_MS 500
 #define ABORT_EVERY_MS 40
 #define CUT_AFTER_MS 250
+#define DIRECT_KINDS \
+    (1u << TUNNEL_LIBVIRT | 1u << TUNNEL_MEMORY | 1u << TUNNEL_NBD | 1u << TUNNEL_HELD)
 #define UNDO_WAIT_MS 800 /* for libvirt's call to give up; a cancel is answered within a second */
 
 int source_check(struct migration *m, const json *body, json *extra, struct err *err) {
@@ -60,14 +62,11 @@ static int serve_sockets(struct migration *m, struct err *err) {
     return 0;
 }
 
-static int open_tunnel(struct migration *m, struct err *err) {
+int source_open_tunnel(struct migration *m, unsigned kinds, struct err *err) {
     const struct identity *i = &migration_agent(m)->identity;
     struct tunnel_identity identity = { i->cert_pem, i->key_pem, i->ca_pem };
     struct tunnel_events events = { .ctx = m, .on_closed = on_closed };
-    struct tunnel_hello hello = {
-        .epoch = m->epoch,
-        .kinds = 1u << TUNNEL_LIBVIRT | 1u << TUNNEL_MEMORY | 1u << TUNNEL_NBD | 1u << TUNNEL_HELD,
-    };
+    struct tunnel_hello hello = { .epoch = m->epoch, .kinds = kinds };
     snprintf(hello.migration, sizeof hello.migration, "%s", m->id);
     if (migration_make_directory(m, err)) return -1;
     struct tunnel *t = tunnel_connect(m->peer_host, m->peer_port, &identity, m->peer_urn, &hello,
@@ -77,11 +76,11 @@ static int open_tunnel(struct migration *m, struct err *err) {
         WITH_LOCK(&m->lock);
         m->tunnel = t;
     }
-    return serve_sockets(m, err);
+    return 0;
 }
 
 /* Long before the pause: the process is named for good, and its taps outlive it. */
-static int hold_on_to_qemu(struct migration *m, struct err *err) {
+int source_hold_on(struct migration *m, struct err *err) {
     const char **taps AUTO_FREE = migration_taps(m);
     if (!m->pin && !(m->pin = pin_open(m->name, err))) return -1;
     if (!taps[0]) return 0;
@@ -90,7 +89,7 @@ static int hold_on_to_qemu(struct migration *m, struct err *err) {
     return 0;
 }
 
-static void let_go(struct migration *m) {
+void source_let_go(struct migration *m) {
     struct tunnel *t;
     {
         WITH_LOCK(&m->lock);
@@ -108,7 +107,8 @@ static int make_ready(struct migration *m, struct err *err) {
     struct agent *a = migration_agent(m);
     struct err unimportant = ERR_INIT;
     m->connection = hypervisor_migration_open(a->hypervisor, err);
-    if (!m->connection || hold_on_to_qemu(m, err) || open_tunnel(m, err)) return -1;
+    if (!m->connection || source_hold_on(m, err) ||
+        source_open_tunnel(m, DIRECT_KINDS, err) || serve_sockets(m, err)) return -1;
     /* QEMU must not stop the guest by itself before its taps are on hold: see migration_stop.c. */
     int64_t downtime_ms = capability_kvm(a->capability) ? 1 : 0;
     if (hypervisor_max_downtime(a->hypervisor, m->name, downtime_ms, &unimportant))
@@ -149,7 +149,7 @@ int source_prepare(struct migration *m, const json *body, json *extra, struct er
     m->destination_xml = for_libvirt(m, xml, err);
     if (!m->destination_xml) return -1;
     if (make_ready(m, err)) {
-        let_go(m);
+        source_let_go(m);
         return -1;
     }
     migration_set_phase(m, PHASE_PREPARED);
@@ -159,7 +159,7 @@ int source_prepare(struct migration *m, const json *body, json *extra, struct er
 /* --- copy --- */
 
 /* How libvirt's call ended. Succeeded: libvirt has ended the source, or is held up doing so. */
-static void call_ended(struct migration *m, bool succeeded, const struct err *why) {
+void source_copy_ended(struct migration *m, bool succeeded, const struct err *why) {
     bool matters;
     {
         WITH_LOCK(&m->lock);
@@ -194,7 +194,7 @@ static void *copy_main(void *arg) {
     int failed = hypervisor_migrate(m->connection, &move, &err);
     log_info("libvirt's migration ended", "migration=%s ms=%lld result=\"%s\"", m->id,
              (long long)(clock_monotonic_ms() - begin), failed ? err.msg : "arrived");
-    call_ended(m, !failed, &err);
+    source_copy_ended(m, !failed, &err);
     migration_put_back(m);
     return NULL;
 }
@@ -217,7 +217,7 @@ int source_copy(struct migration *m, const json *body, json *extra, struct err *
     migration_set_phase(m, PHASE_COPYING);
     sliver_watch_migrating(migration_agent(m)->watch, m->spec.sliver, m->spec.epoch, true);
     if (migration_thread(m, copy_main, &why)) {
-        call_ended(m, false, &why);
+        source_copy_ended(m, false, &why);
         if (err) *err = why;
         return -1;
     }
@@ -331,7 +331,7 @@ static int clean(struct migration *m, struct err *err) {
     if (m->pin && !pin_gone(m->pin, KILL_MS))
         log_warn("QEMU takes its time to end", "migration=%s pid=%d", m->id, (int)pin_pid(m->pin));
     if (m->tunnel) tunnel_close(m->tunnel, CLOSE_MS, &impatient); /* libvirt says goodbye in it */
-    let_go(m);
+    source_let_go(m);
     if (fence_end(a->db, m->spec.sliver, m->source_epoch, err) ||
         sliver_parts_remove(a, &m->spec, err))
         return -1;
@@ -378,6 +378,7 @@ int source_drain(struct migration *m, const json *body, json *extra, struct err 
 
 void source_cancel(struct migration *m) {
     struct err none = ERR_INIT; /* there may be nothing to abort */
+    atomic_store(&m->give_up, true);
     {
         WITH_LOCK(&m->lock);
         m->cancelled = true;
@@ -447,7 +448,7 @@ int source_undo(struct migration *m, const json *body, json *extra, struct err *
     if (!call_gives_up(m))
         return err_set(err, ERR_BUSY, "libvirt has not given up yet; undo again");
     if (phase != PHASE_CHECKED && bring_back(m, err)) return -1;
-    let_go(m);
+    source_let_go(m);
     migration_set_phase(m, PHASE_UNDONE);
     return 0;
 }

@@ -42,7 +42,7 @@ LOG_MODULE("nm.stop");
 
 /* The taps' gates are closed and the guest reads what it has; from then on nothing is left that a paused
  * QEMU could swallow. */
-static void hold_taps(struct migration *m) {
+void source_hold_taps(struct migration *m) {
     const char **taps AUTO_FREE = migration_taps(m);
     struct err err = ERR_INIT;
     bool held = m->held != NULL;
@@ -56,7 +56,7 @@ static void hold_taps(struct migration *m) {
     log_debug("taps on hold", "migration=%s settled=%d", m->id, m->gated_ms != 0);
 }
 
-static void open_taps(struct migration *m) {
+void source_open_taps(struct migration *m) {
     const char **taps AUTO_FREE = migration_taps(m);
     struct err none = ERR_INIT; /* a tap that cannot be held is open */
     m->gated_ms = 0;
@@ -124,16 +124,16 @@ static void decide(struct migration *m, struct progress *p) {
               (long long)p->job.iteration, (long long)p->job.memory_remaining,
               (long long)p->job.rate_bps, near);
     if (order.stop && (order.force || (near && !first_round)) && !p->held) {
-        hold_taps(m);
+        source_hold_taps(m);
         p->held = true;
     }
     if (order.stop && (order.force || (near && !first_round))) {
         let_stop(m, order.force ? FORCED_DOWNTIME_MS : 2 * order.allowed_ms);
     } else if (first_round && !p->held && round_ends(p)) {
-        hold_taps(m);
+        source_hold_taps(m);
         p->held = true;
     } else if (p->held && !first_round) { /* a second round: not yet */
-        open_taps(m);
+        source_open_taps(m);
         p->held = false;
     }
 }

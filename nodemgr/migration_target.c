@@ -17,6 +17,7 @@ LOG_MODULE("nm.target");
 #define SOCKET_RETRY_MS 10000 /* QEMU listens only once libvirt has started it */
 #define INJECT_MS 800         /* a callback of the tunnel must end within a second */
 #define CLOSE_MS 500
+#define UNDO_WAIT_MS 800
 
 int target_check(struct migration *m, const json *body, json *extra, struct err *err) {
     struct agent *a = migration_agent(m);
@@ -196,6 +197,7 @@ int target_deliver(struct migration *m, const json *body, json *extra, struct er
 /* --- undo --- */
 
 void target_cancel(struct migration *m) {
+    atomic_store(&m->give_up, true);
     WITH_LOCK(&m->lock);
     m->cancelled = true;
     pthread_cond_broadcast(&m->changed);
@@ -211,6 +213,8 @@ int target_undo(struct migration *m, const json *body, json *extra, struct err *
                 m->spec.sliver);
         return err_remedy(err, "Migrate it back if it should be elsewhere.");
     }
+    if (!migration_call_ended(m, UNDO_WAIT_MS))
+        return err_set(err, ERR_BUSY, "the sliver is still being made here; undo again");
     drop_tunnel(m);
     WITH_SLIVER(a->locks, m->spec.sliver);
     if (fence_end(a->db, m->spec.sliver, m->epoch, err) || sliver_remove(a, &m->spec, err))
