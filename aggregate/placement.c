@@ -22,6 +22,8 @@ struct placement_refusal placement_fits(const struct node *n, const struct place
     if (w->node && strcmp(n->name, w->node)) return (struct placement_refusal){ "not_wanted", 0, 0 };
     if (json_length(w->targets) && preference(w->targets, n->name) < 0)
         return (struct placement_refusal){ "not_wanted", 0, 0 };
+    const char *barred = w->barred ? json_get_str(w->barred, n->name) : NULL;
+    if (barred) return (struct placement_refusal){ barred, 0, 0 };
     if (strcmp(n->state, "ready")) return (struct placement_refusal){ "state", 0, 0 };
     if (!supports(n, w->kind)) return (struct placement_refusal){ "kind", 0, 0 };
     const struct placement_refusal sums[] = {

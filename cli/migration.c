@@ -35,6 +35,19 @@ static char *steps_text(const json *steps) {
     return b.length ? buf_steal(&b) : xstrdup("-");
 }
 
+static char *attempts_text(const json *attempts) {
+    struct buf b = BUF_INIT;
+    for (size_t i = 0; i < json_length(attempts); i++) {
+        const json *one = json_at(attempts, i);
+        const char *how = json_get_str(one, "delivery"), *to = json_get_str(one, "target");
+        const char *why = json_get_str(json_get(one, "cause"), "message");
+        buf_printf(&b, "%s%lld: %s to %s, given up in step %lld: %s", i ? "\n" : "",
+                   (long long)json_get_int(one, "attempt", 0), how ? how : "?", to ? to : "?",
+                   (long long)json_get_int(one, "step", 0), why ? why : "?");
+    }
+    return b.length ? buf_steal(&b) : xstrdup("-");
+}
+
 static const struct column columns[] = {
     { "ID", "id", format_id },     { "SLIVER", "name", NULL },   { "FROM", "source", NULL },
     { "TO", "target", NULL },      { "STATE", "state", NULL },   { "STEP", "", step_of },
@@ -44,7 +57,7 @@ static const struct column lines[] = {
     { "id", "id", NULL },           { "sliver", "sliver", NULL },     { "from", "source", NULL },
     { "to", "target", NULL },       { "state", "state", NULL },       { "committed", "committed", NULL },
     { "trigger", "trigger", NULL }, { "policy", "policy", NULL },     { "delivery", "delivery", NULL },
-    { "attempt", "attempt", NULL }, { "epoch", "epoch", NULL },       { "steps", "steps", steps_text },
+    { "attempt", "attempt", NULL }, { "before", "attempts", attempts_text }, { "epoch", "epoch", NULL },       { "steps", "steps", steps_text },
     COLUMN_END,
 };
 
@@ -96,6 +109,7 @@ static int start(struct cli *cli, struct err *err) {
     if (!sliver) return -1;
     json *body = json_object();
     if (target) json_set_str(body, "target", target);
+    if (cli_option(cli, "delivery")) json_set_str(body, "delivery", cli_option(cli, "delivery"));
     json *accepted AUTO_JSON =
         session_json(&cli->session, SESSION_AGGREGATE, slice, "POST", body, err,
                      "/v1/slivers/%s/migrations", json_get_str(sliver, "id"));
@@ -185,6 +199,8 @@ static int cancel(struct cli *cli, struct err *err) {
 static const struct option_row start_options[] = {
     OPTION_SLICE,
     { "to", 't', "NODE", "Where to; by default the system chooses" },
+    { "delivery", 'd', "HOW",
+      "direct, store (through the sliver store), fresh (anew from its image), or auto" },
     { "watch", 'w', NULL, "Show the twelve steps while they happen" },
     { "wait", 0, NULL, "Wait until it has ended, quietly" },
     OPTION_END,

@@ -20,11 +20,20 @@ static const char SQL_DUE[] =
 static const char SQL_TAKE[] =
     "UPDATE debt SET operation = ? WHERE node = ? AND sliver = ? AND epoch = ?";
 static const char SQL_PAID[] = "DELETE FROM debt WHERE node = ? AND sliver = ? AND epoch = ?";
+static const char SQL_NODES_OF[] = "SELECT node FROM debt WHERE migration = ?";
 static const char SQL_ANY[] = "SELECT 1 AS there FROM debt LIMIT 1";
 
 int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
              const char *migration, struct err *err) {
     return db_exec(c, NULL, err, SQL_ADD, "ssisi", node, sliver, epoch, migration, clock_wall_ms());
+}
+
+int debt_nodes_of(struct db_conn *c, const char *migration, json *nodes, struct err *err) {
+    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_NODES_OF, "s", migration);
+    if (!q) return -1;
+    int rc;
+    while ((rc = db_step(q, err)) == 1) json_set_str(nodes, db_text(q, "node"), "debt");
+    return rc;
 }
 
 static int take(struct db_conn *c, struct db_stmt *q, struct err *err) {

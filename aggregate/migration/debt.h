@@ -10,6 +10,8 @@
 /* In a transaction: node owes the removal of the sliver's incarnations up to this epoch. */
 int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
              const char *migration, struct err *err);
+/* Adds {node: "debt"} for each node that still has to clear away something of this migration. */
+int debt_nodes_of(struct db_conn *c, const char *migration, json *nodes, struct err *err);
 /* Starts an operation for each debt of a node that is there. */
 void debt_tick(struct aggregate *am);
 /* The operation (kind cleanup). */

@@ -14,7 +14,7 @@
 #include "debt.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "steps.h"
+#include "steps_internal.h"
 
 LOG_MODULE("am.engine");
 
@@ -92,8 +92,44 @@ static int prepare(struct run *r, struct err *err) {
     return 0;
 }
 
-/* Undo is repeated until it succeeds: a node that is away now has to be told later. */
+/* Why an attempt is undone stands in the journal, so that a restart knows it, too. */
+static void note_cause(struct run *r, const struct err *why) {
+    json *cause = json_set_str(json_object(), "code", err_name(why->code));
+    json_set_str(cause, "message", why->msg);
+    if (why->remedy[0]) json_set_str(cause, "remedy", why->remedy);
+    json_set(r->m.facts, "cause", cause);
+}
+
+static void recall_cause(const struct run *r, struct err *err) {
+    const json *cause = json_get(r->m.facts, "cause");
+    const char *message = json_get_str(cause, "message"), *remedy = json_get_str(cause, "remedy");
+    if (!message) {
+        err_set(err, ERR_CANCELLED, "it was being undone when the aggregate was restarted");
+        return;
+    }
+    err_set(err, err_from_name(json_get_str(cause, "code")), "%s", message);
+    if (remedy) err_remedy(err, "%s", remedy);
+}
+
+/* All of the attempt is undone: another one in another way, or the end. */
+static int end_attempt(struct run *r, const struct err *why, struct err *err) {
+    const char *delivery = delivery_after(r, why);
+    if (delivery) {
+        if (journal_attempt(r->am, &r->m, delivery, err)) return -1;
+        r->how = delivery_named(delivery, delivery_alone(&r->m));
+        return r->again = true, 0;
+    }
+    *err = *why;
+    return sliver_change_state(r->am, r->s.id, "ready", "", NULL) ||
+                   journal_abort(r->am, &r->m, NULL)
+               ? -1
+               : 0;
+}
+
+/* Undo is repeated until it succeeds: a source that is away now has to be told later. */
 static int undo(struct run *r, const struct err *why, struct err *err) {
+    note_cause(r, why);
+    r->undo_since_ms = clock_monotonic_ms();
     if (journal_state(r->am, &r->m, "undoing", err)) return -1;
     for (int i = STEP_COMMIT_AFTER; i-- > 0;) {
         if (!steps[i].undo || r->m.step < steps[i].number) continue;
@@ -102,7 +138,7 @@ static int undo(struct run *r, const struct err *why, struct err *err) {
         while (!journal_has(r->am, &r->m, steps[i].number, "undo") &&
                walk(r, &steps[i], "undo", steps[i].undo, &one)) {
             if (one.code == ERR_CONFLICT) { /* the source says that its guest has moved */
-                if (err) *err = one;
+                *err = one;
                 return -1;
             }
             if (stopping(r)) return stop_here(err);
@@ -111,11 +147,7 @@ static int undo(struct run *r, const struct err *why, struct err *err) {
             pause = pause * 2 > RETRY_MOST_MS ? RETRY_MOST_MS : pause * 2;
         }
     }
-    if (err) *err = *why;
-    return sliver_change_state(r->am, r->s.id, "ready", "", NULL) ||
-                   journal_state(r->am, &r->m, "aborted", NULL)
-               ? -1
-               : 0;
+    return end_attempt(r, why, err);
 }
 
 static int declare_lost(struct run *r, struct err *err) {
@@ -175,6 +207,8 @@ static json *summary(struct run *r) {
     json *j = json_set_str(json_object(), "source", r->m.source);
     json_set_str(j, "target", r->m.target);
     json_set_int(j, "epoch", r->m.epoch);
+    json_set_str(j, "delivery", r->m.delivery);
+    json_set_int(j, "attempts", r->m.attempt);
     json_set_int(j, "held_frames", json_get_int(r->m.facts, "held_frames", 0));
     int64_t from, to;
     const char *paused = json_get_str(r->m.facts, "paused_at");
@@ -208,8 +242,9 @@ static int owed_fn(struct db_conn *c, void *arg, struct err *err) {
 
 static int finish(struct run *r, struct err *err) {
     if (db_write(r->am->db, finish_fn, r, err)) return -1;
-    const char *const nodes[] = { r->m.source, r->m.target };
-    for (size_t i = 0; i < 2; i++) {
+    const char *nodes[2];
+    size_t n = step_ends(r, nodes);
+    for (size_t i = 0; i < n; i++) {
         json *answer AUTO_JSON = agents_call(r->am, nodes[i], "DELETE", NULL, 5000, NULL,
                                              "/v1/migrations/%s", r->m.id);
         struct owed owed = { r, nodes[i] };
@@ -224,11 +259,12 @@ static int settle(struct run *r, struct err *err) {
     int failed = -1;
     if (strcmp(r->m.state, "undoing"))
         failed = sliver_change_state(r->am, r->s.id, "migrating", "", err) || prepare(r, err);
-    else err_set(err, ERR_CANCELLED, "it was being undone when the aggregate was restarted");
+    else recall_cause(r, err);
     while (failed) {
         if (recover(r, err)) return -1;
         /* It had arrived after all: pin the source before anything else. */
         failed = walk(r, &steps[STEP_COMMIT_AFTER - 1], "run", steps[STEP_COMMIT_AFTER - 1].run, err);
+        if (failed) clock_sleep_ms(RETRY_FIRST_MS);
     }
     err_clear(err);
     return 0;
@@ -242,7 +278,13 @@ int migration_run(struct aggregate *am, const struct operation *op, struct err *
     if (!strcmp(r.m.state, "done")) return 0;
     if (!strcmp(r.m.state, "aborted") || !strcmp(r.m.state, "lost"))
         return err_set(err, ERR_CONFLICT, "the migration was %s", r.m.state);
-    if (!r.m.committed && (settle(&r, err) || commit(&r, err))) return -1;
+    r.how = delivery_named(r.m.delivery, delivery_alone(&r.m));
+    while (!r.m.committed) {
+        r.again = false;
+        int failed = settle(&r, err);
+        if (failed && r.again) continue;
+        if (failed || commit(&r, err)) return -1;
+    }
     if (forward(&r, err)) return -1;
     return finish(&r, err);
 }

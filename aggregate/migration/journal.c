@@ -3,6 +3,7 @@
 #include "../event.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "debt.h"
 
 #include <stdio.h>
 
@@ -25,7 +26,8 @@ static const char SQL_STATE[] =
     "UPDATE migration SET state = ?2, facts = ?3, source = ?4, target = ?5, source_epoch = ?6,"
     " epoch = ?7, policy = ?8, delivery = ?9 WHERE id = ?1";
 static const char SQL_ATTEMPT[] =
-    "UPDATE migration SET attempt = ?2, delivery = ?3, step = 0, state = 'running' WHERE id = ?1";
+    "UPDATE migration SET attempt = ?2, delivery = ?3, facts = ?4, step = 0, target = '', epoch = 0,"
+    " state = 'running' WHERE id = ?1";
 static const char SQL_STEPS[] = "SELECT * FROM journal WHERE migration = ?"
                                 " ORDER BY attempt, intent_ms, direction, step";
 
@@ -179,19 +181,72 @@ int journal_state(struct aggregate *am, struct migration *m, const char *state, 
     return 0;
 }
 
+/* --- the end of an attempt --- */
+
+/* facts: {attempts: [{attempt, delivery, target, epoch, step, cause}]} and nothing of the attempt that
+ * has ended. Returns a new object. */
+static json *facts_after(const struct migration *m) {
+    json *one = json_set_int(json_object(), "attempt", m->attempt);
+    json_set_str(one, "delivery", m->delivery);
+    json_set_str(one, "target", m->target);
+    json_set_int(one, "epoch", m->epoch);
+    json_set_int(one, "step", m->step);
+    if (json_has(m->facts, "cause")) json_set(one, "cause", json_copy(json_get(m->facts, "cause")));
+    json *attempts = json_has(m->facts, "attempts") ? json_copy(json_get(m->facts, "attempts"))
+                                                    : json_array();
+    json_add(attempts, one);
+    return json_set(json_object(), "attempts", attempts);
+}
+
+static int owe(struct db_conn *c, const struct migration *m, struct err *err) {
+    if (!json_has(m->facts, "target_owes")) return 0;
+    return debt_add(c, m->target, m->sliver, m->epoch, m->id, err);
+}
+
 static int attempt_fn(struct db_conn *c, void *arg, struct err *err) {
     struct entry *e = arg;
-    return db_exec(c, NULL, err, SQL_ATTEMPT, "sis", e->m->id, e->m->attempt + 1, e->state);
+    if (owe(c, e->m, err) ||
+        db_exec(c, NULL, err, SQL_ATTEMPT, "siss", e->m->id, e->m->attempt + 1, e->state, e->facts))
+        return -1;
+    json *data = json_set_str(json_object(), "migration", e->m->id);
+    json_set_str(data, "sliver", e->m->sliver);
+    json_set_int(data, "attempt", e->m->attempt + 1);
+    json_set_str(data, "delivery", e->state);
+    const json *cause = json_get(e->m->facts, "cause");
+    if (cause) json_set(data, "cause", json_copy(cause));
+    return event_add(c, "migration.attempt", e->m->slice, data, err);
 }
 
 int journal_attempt(struct aggregate *am, struct migration *m, const char *delivery,
                     struct err *err) {
-    struct entry e = { .m = m, .state = delivery };
+    json *after AUTO_JSON = facts_after(m);
+    char *facts AUTO_FREE = json_text(after);
+    struct entry e = { .m = m, .state = delivery, .facts = facts };
     if (db_write(am->db, attempt_fn, &e, err)) return -1;
+    log_info("migration goes on another way", "migration=%s sliver=%s attempt=%lld from=%s to=%s",
+             m->id, m->sliver, (long long)m->attempt + 1, m->delivery, delivery);
+    json_put(m->facts);
+    m->facts = STEAL(after);
     m->attempt++;
-    m->step = 0;
+    m->step = m->epoch = 0;
+    m->target[0] = '\0';
     snprintf(m->delivery, sizeof m->delivery, "%s", delivery);
     snprintf(m->state, sizeof m->state, "running");
+    events_wake(am->events);
+    return 0;
+}
+
+static int abort_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct entry *e = arg;
+    return owe(c, e->m, err) || state_fn(c, arg, err) ? -1 : 0;
+}
+
+int journal_abort(struct aggregate *am, struct migration *m, struct err *err) {
+    char *facts AUTO_FREE = json_text(m->facts);
+    struct entry e = { .m = m, .facts = facts, .state = "aborted" };
+    if (db_write(am->db, abort_fn, &e, err)) return -1;
+    snprintf(m->state, sizeof m->state, "aborted");
+    events_wake(am->events);
     return 0;
 }
 

@@ -32,9 +32,13 @@ int journal_result(struct aggregate *am, struct migration *m, int step, const ch
 bool journal_has(struct aggregate *am, const struct migration *m, int step, const char *direction);
 /* running, undoing, done, aborted, lost; with facts. */
 int journal_state(struct aggregate *am, struct migration *m, const char *state, struct err *err);
-/* A new attempt: the step counter starts over. */
+/* The attempt was undone and another begins, with this delivery: its steps, target and epoch start
+ * over. What the ended one was, and why it failed, goes into facts.attempts. A target that could not
+ * be reached (facts.target_owes) becomes a debt in the same transaction. */
 int journal_attempt(struct aggregate *am, struct migration *m, const char *delivery,
                     struct err *err);
+/* The attempt was undone and there is no other: aborted. Notes and owes as journal_attempt(). */
+int journal_abort(struct aggregate *am, struct migration *m, struct err *err);
 /* [{step, direction, attempt, begun, ended?, outcome?, took_ms, detail}] in order. */
 json *journal_steps(struct db_conn *c, const char *id, struct err *err);
 

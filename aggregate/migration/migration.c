@@ -20,20 +20,28 @@ static const char SQL_OF_SLICE[] =
 
 int migration_add(struct db_conn *c, const struct sliver *s, const char *owner,
                   const char *trigger, const char *target, char ret_id[37], struct err *err) {
+    const struct migration_wish w = { .owner = owner, .trigger = trigger, .target = target };
+    return migration_add_wish(c, s, &w, ret_id, err);
+}
+
+int migration_add_wish(struct db_conn *c, const struct sliver *s, const struct migration_wish *w,
+                       char ret_id[37], struct err *err) {
     if (strcmp(s->state, "ready")) {
         err_set(err, ERR_CONFLICT, "sliver %s is %s; only a ready one can be moved", s->name, s->state);
         return err_remedy(err, "see `jogak sliver show %s`", s->name);
     }
-    if (target && strcmp(target, s->node) == 0)
-        return err_set(err, ERR_CONFLICT, "sliver %s is on node %s already", s->name, target);
+    if (w->target && strcmp(w->target, s->node) == 0)
+        return err_set(err, ERR_CONFLICT, "sliver %s is on node %s already", s->name, w->target);
     struct operation op AUTO_OPERATION = { .kind = "migrate" };
     memcpy(op.slice, s->slice, sizeof op.slice);
     memcpy(op.sliver, s->id, sizeof op.sliver);
-    snprintf(op.owner, sizeof op.owner, "%s", owner);
+    snprintf(op.owner, sizeof op.owner, "%s", w->owner);
     json *input = json_set_str(json_object(), "sliver", s->id);
-    if (target) json_set_str(input, "target", target);
+    if (w->target) json_set_str(input, "target", w->target);
+    if (w->delivery) json_set_str(input, "delivery", w->delivery);
     if (operation_add(c, &op, input, err) || sliver_set_busy(c, s->id, op.id, err) ||
-        db_exec(c, NULL, err, SQL_ADD, "ssss", op.id, s->id, trigger, target ? target : ""))
+        db_exec(c, NULL, err, SQL_ADD, "ssss", op.id, s->id, w->trigger,
+                w->target ? w->target : ""))
         return -1;
     memcpy(ret_id, op.id, 37);
     return 0;
@@ -77,13 +85,17 @@ json *migration_json(struct db_conn *c, const char *id, struct err *err) {
     json_set_int(j, "epoch", m.epoch);
     json_set_int(j, "step", m.step);
     json_set_bool(j, "committed", m.committed);
-    json_set(j, "facts", json_copy(m.facts));
+    if (json_has(m.facts, "attempts"))
+        json_set(j, "attempts", json_copy(json_get(m.facts, "attempts")));
+    json *facts = json_copy(m.facts);
+    json_del(facts, "attempts");
+    json_set(j, "facts", facts);
     return json_set(j, "steps", STEAL(list));
 }
 
 struct ask {
     const struct sliver *s;
-    const char *owner, *target, *id;
+    const char *owner, *target, *delivery, *id;
     char operation[37];
     struct slice_row slice;
     int64_t limit;
@@ -96,7 +108,8 @@ static int start_fn(struct db_conn *c, void *arg, struct err *err) {
         struct node n AUTO_NODE = { 0 };
         if (node_get(c, a->target, &n, err)) return -1;
     }
-    return migration_add(c, a->s, a->owner, "request", a->target, a->operation, err);
+    const struct migration_wish w = { a->owner, "request", a->target, a->delivery };
+    return migration_add_wish(c, a->s, &w, a->operation, err);
 }
 
 int migration_start(void *ctx, const struct http_request *req, struct http_reply *reply,
@@ -104,7 +117,8 @@ int migration_start(void *ctx, const struct http_request *req, struct http_reply
     struct aggregate *am = ctx;
     struct sliver s AUTO_SLIVER = { 0 };
     if (sliver_of_request(am, req, PRIV_MIGRATE, &s, err)) return -1;
-    struct ask a = { .s = &s, .owner = req->peer->urn, .target = json_get_str(req->body, "target") };
+    struct ask a = { .s = &s, .owner = req->peer->urn, .target = json_get_str(req->body, "target"),
+                     .delivery = json_get_str(req->body, "delivery") };
     if (db_write(am->db, start_fn, &a, err)) return -1;
     events_wake(am->events);
     return operation_accepted(am, a.operation, reply, err);

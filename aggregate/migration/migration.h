@@ -11,6 +11,14 @@
  * trigger: request, drain, ... . The operation's id is the migration's. */
 int migration_add(struct db_conn *c, const struct sliver *s, const char *owner,
                   const char *trigger, const char *target, char ret_id[37], struct err *err);
+/* The same with all that can be said. */
+struct migration_wish {
+    const char *owner, *trigger;
+    const char *target;   /* NULL: the system chooses */
+    const char *delivery; /* direct, store, fresh, auto; NULL: as its policy says, or auto */
+};
+int migration_add_wish(struct db_conn *c, const struct sliver *s, const struct migration_wish *w,
+                       char ret_id[37], struct err *err);
 /* The operation's run: walks or resumes the twelve steps. */
 int migration_run(struct aggregate *am, const struct operation *op, struct err *err);
 /* Cancelling is possible before the commit only. */

@@ -6,6 +6,7 @@
 
 #include "../operation.h"
 #include "../sliver.h"
+#include "delivery.h"
 #include "journal.h"
 
 #define STEP_COUNT 12
@@ -18,7 +19,10 @@ struct run {
     const struct operation *op;
     struct migration m;
     struct sliver s;
-    json *detail; /* of the step at work; goes into its journal row */
+    const struct delivery *how;
+    json *detail;          /* of the step at work; goes into its journal row */
+    int64_t undo_since_ms; /* monotonic: when undoing began in this process */
+    bool again;            /* this attempt has ended, and another one has begun */
 };
 
 /* run and undo are idempotent: they also work when the thing never happened, or had happened

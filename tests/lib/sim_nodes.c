@@ -6,11 +6,15 @@
 
 /* The course of a migration at one end. */
 enum phase { PH_NONE, PH_CHECKED, PH_PREPARED, PH_COPYING, PH_STOPPED, PH_PINNED, PH_RELEASED,
-             PH_DRAINED, PH_INCOMING, PH_ARRIVED, PH_ACTIVE, PH_DELIVERED, PH_UNDONE };
+             PH_DRAINED, PH_INCOMING, PH_ARRIVED, PH_ACTIVE, PH_DELIVERED, PH_UNDONE,
+             PH_FAILED };
 static const char *const phase_names[] = { "unknown", "checked", "prepared", "copying", "stopped",
                                            "pinned", "released", "drained", "incoming", "arrived",
-                                           "active", "delivered", "undone" };
+                                           "active", "delivered", "undone", "failed" };
 static const char *const state_names[] = { "absent", "incoming", "paused", "running" };
+
+enum delivery { DIRECT, STORE, FRESH, CHECKPOINT };
+static const char *const delivery_names[] = { "direct", "store", "fresh", "checkpoint" };
 
 struct sim_node {
     char name[16];
@@ -18,7 +22,12 @@ struct sim_node {
     int64_t epoch, fence, generation;
     bool forwards;      /* frames for the sliver end at this node's port */
     char migration[37]; /* "" for none */
+    bool source;        /* its role there */
+    enum delivery delivery;
+    int64_t migration_epoch;
+    int manifest;       /* number of the state that it has put into the store; 0: none */
     enum phase phase;
+    bool down;          /* does not answer */
     bool hold;          /* its tap's egress is on hold */
     int polls;
 };
@@ -26,9 +35,11 @@ struct sim_node {
 struct sim {
     char sliver[37];
     struct sim_node nodes[SIM_NODES];
-    int calls, most_running;
+    int calls, most_running, manifests;
     int fault_at, fault_count;
     enum sim_fault fault;
+    int cut_at;
+    char cut[16];
     char last_error[256];
 };
 
@@ -51,6 +62,16 @@ void sim_fault(struct sim *s, int nth, enum sim_fault fault, int count) {
     s->fault_at = s->calls + nth;
     s->fault = fault;
     s->fault_count = count;
+}
+
+void sim_reachable(struct sim *s, const char *node, bool reachable) {
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, node) == 0) s->nodes[i].down = !reachable;
+}
+
+void sim_cut(struct sim *s, int nth, const char *node) {
+    s->cut_at = s->calls + nth;
+    snprintf(s->cut, sizeof s->cut, "%s", node);
 }
 
 int sim_calls(const struct sim *s) { return s->calls; }
@@ -108,6 +129,11 @@ static json *migration_state(const struct sim *s, struct sim_node *n) {
     json *j = json_set_str(json_object(), "phase", phase_names[n->phase]);
     json_set_int(j, "sequence", n->polls++);
     json_set_int(j, "bytes_done", 1000);
+    if (n->manifest) {
+        char text[24];
+        snprintf(text, sizeof text, "state-%d", n->manifest);
+        json_set_str(j, "manifest", text);
+    }
     return json_set(j, "sliver", sliver_json_of(s, n));
 }
 
@@ -125,22 +151,42 @@ static int conflict(struct err *err, const struct sim_node *n, const char *verb)
 }
 
 /* libvirt at work: each look at the source moves the copy on by one. */
-static void copy_goes_on(struct sim *s, struct sim_node *source) {
+static void source_goes_on(struct sim *s, struct sim_node *source) {
+    if (source->delivery == STORE && source->phase == PH_STOPPED && source->polls >= 6 &&
+        !source->manifest)
+        source->manifest = ++s->manifests;
+    if (source->phase != PH_COPYING || source->delivery == FRESH || source->polls < 3) return;
     struct sim_node *target = other_end(s, source);
-    if (source->phase != PH_COPYING || !target || source->polls < 3) return;
+    if (source->delivery == DIRECT && !target) return;
+    if (source->delivery == DIRECT && target->down) {
+        source->phase = PH_FAILED; /* libvirt's stream broke; its guest runs on */
+        return;
+    }
     set_state(s, source, SIM_PAUSED);
     source->phase = PH_STOPPED;
+    if (source->delivery != DIRECT) return;
     target->state = SIM_PAUSED;
     target->phase = PH_ARRIVED;
 }
 
+static void copy_goes_on(struct sim *s, struct sim_node *n) {
+    if (n->source) source_goes_on(s, n);
+    else if (n->delivery != DIRECT && n->phase == PH_INCOMING && n->polls >= 2) {
+        n->phase = PH_ARRIVED;
+        n->state = SIM_PAUSED;
+    }
+}
+
 static int undo_source(struct sim *s, struct sim_node *n, struct err *err) {
     struct sim_node *target = other_end(s, n);
-    if (n->phase >= PH_STOPPED && n->phase <= PH_DRAINED && target && target->phase >= PH_ARRIVED)
+    if (n->phase >= PH_RELEASED && n->phase <= PH_DRAINED) return conflict(err, n, "undo");
+    if (n->delivery == DIRECT && n->phase >= PH_STOPPED && n->phase <= PH_PINNED && target &&
+        target->phase >= PH_ARRIVED)
         return conflict(err, n, "undo");
-    if (n->phase == PH_COPYING && target && target->state == SIM_INCOMING)
+    if (n->delivery == DIRECT && n->phase == PH_COPYING && target && target->state == SIM_INCOMING)
         set_state(s, target, SIM_ABSENT); /* libvirt cleans its target when the source aborts */
     if (n->state == SIM_PAUSED) set_state(s, n, SIM_RUNNING);
+    n->manifest = 0;
     n->phase = PH_UNDONE;
     return 0;
 }
@@ -161,10 +207,13 @@ static int source_verb(struct sim *s, struct sim_node *n, const char *verb, stru
         if (n->phase == PH_PREPARED) {
             n->phase = PH_COPYING;
             n->polls = 0;
-            if (target) target->state = SIM_INCOMING, target->phase = PH_INCOMING;
+            if (target && n->delivery == DIRECT)
+                target->state = SIM_INCOMING, target->phase = PH_INCOMING;
         }
     } else if (!strcmp(verb, "stop")) {
         copy_goes_on(s, n);
+        if (n->delivery == FRESH && n->phase == PH_COPYING)
+            set_state(s, n, SIM_PAUSED), n->phase = PH_STOPPED;
         if (n->phase != PH_STOPPED && n->phase != PH_PINNED) return conflict(err, n, verb);
     } else if (!strcmp(verb, "confirm")) {
         if (n->phase != PH_STOPPED && n->phase != PH_PINNED) return conflict(err, n, verb);
@@ -183,7 +232,24 @@ static int source_verb(struct sim *s, struct sim_node *n, const char *verb, stru
     return 0;
 }
 
-static int target_verb(struct sim *s, struct sim_node *n, const char *verb, struct err *err) {
+/* Only a state that is in the store can be fetched. */
+static int fetch_verb(struct sim *s, struct sim_node *n, const json *body, struct err *err) {
+    const char *manifest = json_get_str(body, "manifest");
+    int number = 0;
+    if (n->delivery == DIRECT) return conflict(err, n, "fetch");
+    if (n->delivery != FRESH && (!manifest || sscanf(manifest, "state-%d", &number) != 1 ||
+                                 number < 1 || number > s->manifests))
+        return err_set(err, ERR_NOT_FOUND, "%s: there is no such state in the store", n->name);
+    if (n->phase != PH_PREPARED) return n->phase < PH_INCOMING ? conflict(err, n, "fetch") : 0;
+    n->phase = PH_INCOMING;
+    n->state = SIM_INCOMING;
+    n->polls = 0;
+    return 0;
+}
+
+static int target_verb(struct sim *s, struct sim_node *n, const char *verb, const json *body,
+                       struct err *err) {
+    if (!strcmp(verb, "fetch")) return fetch_verb(s, n, body, err);
     if (!strcmp(verb, "prepare")) {
         if (n->phase < PH_PREPARED) n->phase = PH_PREPARED, n->hold = true;
     } else if (!strcmp(verb, "confirm") || !strcmp(verb, "release")) {
@@ -208,6 +274,13 @@ static int check_epoch(struct sim_node *n, const json *body, struct err *err) {
         return err_set(err, ERR_STALE_EPOCH, "%s: epoch %lld is older than %lld", n->name,
                        (long long)epoch, (long long)n->fence);
     return 0;
+}
+
+static enum delivery delivery_of(const json *body) {
+    const char *name = json_get_str(body, "delivery");
+    for (size_t i = 0; name && i < COUNT_OF(delivery_names); i++)
+        if (strcmp(delivery_names[i], name) == 0) return (enum delivery)i;
+    return DIRECT;
 }
 
 static json *migration_call(struct sim *s, struct sim_node *n, const char *method,
@@ -237,7 +310,10 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
         if (!mine) {
             snprintf(n->migration, sizeof n->migration, "%s", id);
             n->phase = PH_CHECKED;
-            n->polls = 0;
+            n->polls = n->manifest = 0;
+            n->source = !target;
+            n->delivery = delivery_of(body);
+            n->migration_epoch = json_get_int(body, "epoch", 0);
         }
         if (target) n->fence = n->epoch = json_get_int(body, "epoch", 0);
         return json_object();
@@ -247,8 +323,11 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
         return NULL;
     }
     if (!mine) return json_object();
-    bool source = n == &s->nodes[0];
-    if (source ? source_verb(s, n, verb, err) : target_verb(s, n, verb, err)) return NULL;
+    if (json_get_int(body, "epoch", 0) != n->migration_epoch) {
+        err_set(err, ERR_STALE_EPOCH, "%s: this is another attempt", n->name);
+        return NULL;
+    }
+    if (n->source ? source_verb(s, n, verb, err) : target_verb(s, n, verb, body, err)) return NULL;
     return migration_state(s, n);
 }
 
@@ -273,6 +352,18 @@ static json *forwarding_call(struct sim *s, struct sim_node *n, const json *body
     return json_object();
 }
 
+/* Removes everything up to that epoch, and remembers that it is not to come again. */
+static json *remove_call(struct sim *s, struct sim_node *n, const char *path) {
+    const char *at = strstr(path, "epoch=");
+    int64_t epoch = at ? strtoll(at + 6, NULL, 10) : 0;
+    if (n->epoch <= epoch) {
+        set_state(s, n, SIM_ABSENT);
+        n->forwards = n->hold = false;
+    }
+    if (n->fence < epoch) n->fence = epoch;
+    return json_object();
+}
+
 static json *serve(struct sim *s, struct sim_node *n, const char *method, const char *path,
                    const json *body, struct err *err) {
     static const char migrations[] = "/v1/migrations/", slices[] = "/v1/slices/";
@@ -281,6 +372,7 @@ static json *serve(struct sim *s, struct sim_node *n, const char *method, const 
     if (!strncmp(path, slices, sizeof slices - 1)) return forwarding_call(s, n, body, err);
     if (!strncmp(path, "/v1/images/", 11))
         return json_set_str(json_object(), "state", "present");
+    if (!strcmp(method, "DELETE")) return remove_call(s, n, path);
     return sliver_json_of(s, n);
 }
 
@@ -290,10 +382,14 @@ static json *sim_call(void *ctx, const struct node *to, const char *method, cons
     struct sim *s = ctx;
     struct sim_node *n = node_named(s, to->name);
     int at = ++s->calls;
+    if (s->cut_at && at > s->cut_at) {
+        s->cut_at = 0;
+        sim_reachable(s, s->cut, false);
+    }
     bool hit = s->fault && at >= s->fault_at && at < s->fault_at + s->fault_count;
     enum sim_fault fault = hit ? s->fault : SIM_NONE;
     if (fault == SIM_KILL_BEFORE) kill(getpid(), SIGKILL);
-    if (fault == SIM_UNREACHABLE) {
+    if (fault == SIM_UNREACHABLE || n->down) {
         err_set(err, ERR_UNAVAILABLE, "%s cannot be reached", n->name);
         return NULL;
     }

@@ -33,6 +33,10 @@ void sim_free(struct sim *s);
 struct agents *sim_agents(struct sim *s);
 /* The nth call from now (1: the next) meets this fault; count: so many calls in a row. */
 void sim_fault(struct sim *s, int nth, enum sim_fault fault, int count);
+/* This node does not answer (down), and does again. */
+void sim_reachable(struct sim *s, const char *node, bool reachable);
+/* The nth call from now is the last before this node does not answer any more. */
+void sim_cut(struct sim *s, int nth, const char *node);
 int sim_calls(const struct sim *s); /* delivered or not, since sim_new() */
 
 enum sim_state sim_state(const struct sim *s, const char *node);

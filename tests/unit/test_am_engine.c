@@ -11,6 +11,7 @@
 #include "aggregate/event.h"
 #include "aggregate/forwarding.h"
 #include "aggregate/migration/debt.h"
+#include "aggregate/migration/journal.h"
 #include "aggregate/migration/migration.h"
 #include "aggregate/node.h"
 #include "aggregate/operation_db.h"
@@ -27,6 +28,9 @@
 #define SLIVER "11111111-2222-4333-8444-555555555555"
 #define RESERVATION "21111111-2222-4333-8444-555555555555"
 #define RESTARTS_MAX 40
+
+/* What the migrations of a test ask for. */
+static const char *wanted_delivery;
 
 static char dir[] = "/tmp/jogak-engine-XXXXXX";
 static char db_path[64];
@@ -85,8 +89,11 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
                 "s", SLIVER))
         return -1;
     struct sliver s AUTO_SLIVER = { 0 };
-    return sliver_get(c, SLIVER, &s, err) ? -1
-                                          : migration_add(c, &s, "o", "request", NULL, operation, err);
+    const struct migration_wish wish = { "o", "request", NULL, wanted_delivery };
+    return sliver_get(c, SLIVER, &s, err) ||
+                   migration_add_wish(c, &s, &wish, operation, err)
+               ? -1
+               : 0;
 }
 
 static int get_operation(struct db_conn *c, void *arg, struct err *err) {
@@ -217,8 +224,12 @@ static void judge(struct story *t, const char *what, int n) {
     sim_free(t->sim);
 }
 
+/* What can be asked for: a loop test runs with each. */
+static const char *const deliveries[] = { "auto", "direct", "store", "fresh" };
+
 START_TEST(moves) {
     struct story t;
+    wanted_delivery = deliveries[_i];
     begin(&t);
     play(&t, NULL, 0);
     ck_assert_int_eq(t.outcome, DONE);
@@ -236,6 +247,7 @@ static int again(struct db_conn *c, void *arg, struct err *err) {
 
 START_TEST(moves_after_a_failure) {
     struct story t;
+    wanted_delivery = "direct"; /* and no other way */
     begin(&t);
     sim_fault(t.sim, 9, SIM_ERROR, 1); /* a verb before the commit */
     play(&t, NULL, 0);
@@ -248,6 +260,56 @@ START_TEST(moves_after_a_failure) {
     play(&t, NULL, 0);
     ck_assert_int_eq(t.outcome, DONE);
     judge(&t, "after a failure", 0);
+}
+END_TEST
+
+/* --- direct fails, the store delivers --- */
+static json *migration_of(const struct story *t) {
+    struct aggregate am;
+    am_open(&am, t->sim);
+    struct migration m AUTO_MIGRATION = { 0 };
+    ck_assert_int_eq(journal_load(&am, t->operation, &m, NULL), 0);
+    json *j = json_copy(m.facts);
+    json_set_str(j, "delivery", m.delivery);
+    json_set_int(j, "attempt", m.attempt);
+    json_set_int(j, "epoch", m.epoch);
+    am_close(&am);
+    return j;
+}
+
+START_TEST(goes_through_the_store_when_direct_fails) {
+    struct story t;
+    wanted_delivery = NULL;
+    begin(&t);
+    sim_fault(t.sim, 9, SIM_ERROR, 1);
+    play(&t, NULL, 0);
+    ck_assert_int_eq(t.outcome, DONE);
+    json *m AUTO_JSON = migration_of(&t);
+    ck_assert_str_eq(json_get_str(m, "delivery"), "store");
+    ck_assert_int_eq(json_get_int(m, "attempt", 0), 2);
+    ck_assert_int_eq(json_get_int(m, "epoch", 0), 3); /* 2 was used up by the first */
+    const json *before = json_path(m, "attempts.0");
+    ck_assert_str_eq(json_get_str(before, "delivery"), "direct");
+    ck_assert_str_eq(json_path(before, "cause.code") ? json_str(json_path(before, "cause.code")) : "",
+                     "unavailable");
+    judge(&t, "store after direct", 0);
+}
+END_TEST
+
+/* The target of the first attempt is cut off in the middle of it and stays so: the second goes to
+ * another node, and what is left there goes when it answers again. */
+START_TEST(leaves_a_target_that_is_cut_off) {
+    struct story t;
+    wanted_delivery = NULL;
+    config.node_lost_ms = 200;
+    begin(&t);
+    sim_cut(t.sim, 7, "h2");
+    play(&t, NULL, 0);
+    config.node_lost_ms = 10000;
+    ck_assert_int_eq(t.outcome, DONE);
+    ck_assert_int_eq(sim_state(t.sim, "h3"), SIM_RUNNING);
+    sim_reachable(t.sim, "h2", true);
+    judge(&t, "target cut off", 0);
 }
 END_TEST
 
@@ -272,26 +334,41 @@ static int at_every_call(enum sim_fault fault, const char *what) {
 }
 
 START_TEST(killed_before_every_call) {
+    wanted_delivery = deliveries[_i];
     ck_assert_int_gt(at_every_call(SIM_KILL_BEFORE, "killed before call"), 20);
 }
 END_TEST
 START_TEST(killed_after_every_call) {
+    wanted_delivery = deliveries[_i];
     ck_assert_int_gt(at_every_call(SIM_KILL_AFTER, "killed after call"), 20);
 }
 END_TEST
-START_TEST(every_call_unreachable_once) { at_every_call(SIM_UNREACHABLE, "unreachable at call"); }
+START_TEST(every_call_unreachable_once) {
+    wanted_delivery = deliveries[_i];
+    at_every_call(SIM_UNREACHABLE, "unreachable at call");
+}
 END_TEST
-START_TEST(every_reply_lost_once) { at_every_call(SIM_REPLY_LOST, "reply lost of call"); }
+START_TEST(every_reply_lost_once) {
+    wanted_delivery = deliveries[_i];
+    at_every_call(SIM_REPLY_LOST, "reply lost of call");
+}
 END_TEST
-START_TEST(every_call_delivered_twice) { at_every_call(SIM_TWICE, "delivered twice: call"); }
+START_TEST(every_call_delivered_twice) {
+    wanted_delivery = deliveries[_i];
+    at_every_call(SIM_TWICE, "delivered twice: call");
+}
 END_TEST
-START_TEST(every_call_an_error_once) { at_every_call(SIM_ERROR, "error at call"); }
+START_TEST(every_call_an_error_once) {
+    wanted_delivery = deliveries[_i];
+    at_every_call(SIM_ERROR, "error at call");
+}
 END_TEST
 
 static enum db_fault_point armed_point;
 static void arm_db(int n) { db_fail_nth(armed_point, n, DB_FAULT_KILL); }
 
 START_TEST(killed_at_every_transaction) {
+    wanted_delivery = deliveries[_i];
     for (int point = DB_FAULT_BEGIN; point <= DB_FAULT_COMMIT; point++) {
         armed_point = (enum db_fault_point)point;
         int n;
@@ -313,16 +390,18 @@ int main(void) {
     log_set_levels("error");
     Suite *suite = suite_create("engine");
     TCase *tc = tcase_create("faults");
-    tcase_set_timeout(tc, 300);
-    tcase_add_test(tc, moves);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, moves, 0, (int)COUNT_OF(deliveries));
     tcase_add_test(tc, moves_after_a_failure);
-    tcase_add_test(tc, killed_before_every_call);
-    tcase_add_test(tc, killed_after_every_call);
-    tcase_add_test(tc, every_call_unreachable_once);
-    tcase_add_test(tc, every_reply_lost_once);
-    tcase_add_test(tc, every_call_delivered_twice);
-    tcase_add_test(tc, every_call_an_error_once);
-    tcase_add_test(tc, killed_at_every_transaction);
+    tcase_add_test(tc, goes_through_the_store_when_direct_fails);
+    tcase_add_test(tc, leaves_a_target_that_is_cut_off);
+    tcase_add_loop_test(tc, killed_before_every_call, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, killed_after_every_call, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, every_call_unreachable_once, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, every_reply_lost_once, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, every_call_delivered_twice, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, every_call_an_error_once, 0, (int)COUNT_OF(deliveries));
+    tcase_add_loop_test(tc, killed_at_every_transaction, 0, (int)COUNT_OF(deliveries));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
