@@ -18,6 +18,7 @@
 typedef __u8 uint8_t;
 typedef __u16 uint16_t;
 typedef __u32 uint32_t;
+typedef __u64 uint64_t;
 typedef __UINTPTR_TYPE__ size_t;
 #define JOGAK_FRAME_FN static inline __attribute__((always_inline))
 /* The verifier follows comparisons of pointers, not of lengths. */
@@ -132,6 +133,19 @@ JOGAK_FRAME_FN enum jogak_frame_status jogak_frame_other(const uint8_t *p, const
                                                               : JOGAK_FRAME_ORDINARY;
 }
 
+/* The header's last two bytes; NULL when the frame ends before them. */
+JOGAK_FRAME_FN const uint8_t *jogak_frame_inner_at(const uint8_t *p, size_t header_bytes,
+                                                   const uint8_t *end) {
+#ifdef __bpf__
+    /* What was compared must be what is read by: one pointer, which the compiler may not make again. */
+    const uint8_t *moved = p + header_bytes;
+    __asm__ volatile("" : "+r"(moved));
+    return moved + 14 <= end ? moved + 12 : (const uint8_t *)0;
+#else
+    return JOGAK_FRAME_HAS(p, 14 + header_bytes, end) ? p + 12 + header_bytes : (const uint8_t *)0;
+#endif
+}
+
 /* The frame between p and end (one past its last byte). *f borrows from it; it is complete only
  * when the answer is JOGAK_FRAME_OK. */
 JOGAK_FRAME_FN enum jogak_frame_status jogak_frame_decode_between(const uint8_t *p,
@@ -144,8 +158,8 @@ JOGAK_FRAME_FN enum jogak_frame_status jogak_frame_decode_between(const uint8_t 
     size_t header_bytes = (size_t)(p[14] & 15u) * 4;
     enum jogak_frame_status status = jogak_frame_check_type(p[15], header_bytes);
     if (status != JOGAK_FRAME_OK) return status;
-    if (!JOGAK_FRAME_HAS(p, 14 + header_bytes, end)) return JOGAK_FRAME_CUT_INFO;
-    const uint8_t *inner = p + 12 + header_bytes; /* the header's last two bytes */
+    const uint8_t *inner = jogak_frame_inner_at(p, header_bytes, end);
+    if (!inner) return JOGAK_FRAME_CUT_INFO;
     f->type = p[15];
     f->header_bytes = (uint8_t)header_bytes;
     f->slice = jogak_frame_get32(p + 16);
