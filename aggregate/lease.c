@@ -140,3 +140,15 @@ int lease_grant(struct db_conn *c, struct aggregate *am, const char *node, bool 
     if (note >= 0 && lease_db_set(c, node, note, err)) return -1;
     return held ? lease_db_slivers(c, node, &ret->slivers, err) : 0;
 }
+
+int lease_grant_known(struct aggregate *am, const char *node, bool keeps, struct lease_grant *ret) {
+    struct leases *l = am->leases;
+    if (!l || !keeps) return -1;
+    WITH_LOCK(&l->lock);
+    struct lease *i = find(l, node);
+    int64_t now = clock_monotonic_ms();
+    if (!i || has_to_note(l, i, keeps, now)) return -1;
+    if (now + l->lease_ms > i->until_ms) i->until_ms = now + l->lease_ms;
+    *ret = (struct lease_grant){ .lease_ms = l->lease_ms };
+    return 0;
+}

@@ -48,6 +48,9 @@ struct lease_grant {
  * to know which of them it may let run. */
 int lease_grant(struct db_conn *c, struct aggregate *am, const char *node, bool keeps, bool held,
                 struct lease_grant *ret, struct err *err);
+/* Without the disk, which is full: 0 when a lease of that length is on disk already, and it is granted. It names no
+ * slivers, so what has been stopped stays so, and one that another node was given cannot come back. */
+int lease_grant_known(struct aggregate *am, const char *node, bool keeps, struct lease_grant *ret);
 /* When the node's lease ends at the latest, without the margin: wall clock, milliseconds. 0: none is known. */
 int64_t lease_until_ms(struct aggregate *am, const char *node);
 

@@ -166,6 +166,27 @@ static int report_fn(struct db_conn *c, void *arg, struct err *err) {
                        json_get_bool(r->body, "held", false), &r->lease, err);
 }
 
+static int state_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct report *r = arg;
+    struct node n AUTO_NODE = { 0 };
+    if (node_get(c, r->name, &n, err)) return -1;
+    snprintf(r->state, sizeof r->state, "%s", n.state);
+    return 0;
+}
+
+/* On disk, and with a lease. A full disk must not stop every sliver of the testbed: then nothing but the lease is
+ * given, as far as that is safe. */
+static int take_report(struct report *r, struct err *err) {
+    struct err why = ERR_INIT;
+    if (db_write(r->am->db, report_fn, r, &why) == 0) return 0;
+    json_put(STEAL(r->lease.slivers));
+    if (why.code == ERR_NO_SPACE && db_read(r->am->db, state_fn, r, err) == 0 &&
+        lease_grant_known(r->am, r->name, json_get_bool(r->body, "keeps_lease", false), &r->lease) == 0)
+        return 0;
+    if (err) *err = why;
+    return -1;
+}
+
 static int vteps_fn(struct db_conn *c, void *arg, struct err *err) {
     struct report *r = arg;
     struct node_list all CLEANUP(node_list_done) = { 0 };
@@ -183,7 +204,7 @@ int node_report(void *ctx, const struct http_request *req, struct http_reply *re
     struct report r = { .am = am, .name = req->params[0], .urn = req->peer->urn, .body = req->body };
     if (strcmp(urn_name(req->peer->urn), r.name))
         return err_set(err, ERR_FORBIDDEN, "%s may not report for node %s", req->peer->urn, r.name);
-    if (db_write(am->db, report_fn, &r, err) || db_read(am->db, vteps_fn, &r, err)) {
+    if (take_report(&r, err) || db_read(am->db, vteps_fn, &r, err)) {
         json_put(r.lease.slivers);
         json_put(r.vteps);
         return -1;

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/pki.h"
 #include "guest_seed.h"
+#include "lease.h"
 #include "node.h"
 #include "operation.h"
 #include "reservation.h"
@@ -63,6 +64,7 @@ json *sliver_spec(struct aggregate *am, const struct sliver *s, const char *node
     json_set_int(j, "disk_mib", s->disk_mib);
     json_set(j, "image", json_copy(s->image));
     json_set_str(j, "store_url", am->config->store_url);
+    if (!lease_fences(s)) json_set_bool(j, "unfenced", true);
     for (size_t i = 0; i < s->vnic_count; i++) {
         json *v = vnic_json(&s->vnics[i]);
         json_del(v, "link");

@@ -3,7 +3,7 @@
  *
  * Threads: one per HTTP connection (calls return when the thing is done), libvirt's event loop and
  * the keeper of its connection (hypervisor.h), the watcher of slivers (sliver_watch.h), the reporter
- * (report.h), the reader of consoles (console.h), the tunnel's, one per fetched image, and one per
+ * (report.h), the keeper of the lease (lease.h), the reader of consoles (console.h), the tunnel's, one per fetched image, and one per
  * libvirt migration that runs here.
  */
 #ifndef JOGAK_NODEMGR_AGENT_H
@@ -40,6 +40,7 @@ struct agent {
     struct sliver_watch *watch;
     struct console_hub *consoles;
     struct migrations *migrations;
+    struct lease *lease; /* NULL: no aggregate, no lease needed */
     struct reporter *reporter;
 };
 

@@ -11,6 +11,7 @@
 #include "nodemgr/console.h"
 #include "nodemgr/hypervisor.h"
 #include "nodemgr/image_cache.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/migration.h"
 #include "nodemgr/report.h"
 #include "nodemgr/slice_forwarding.h"
@@ -116,6 +117,12 @@ static int open_base(struct agent *a, struct err *err) {
     if (!a->client) return -1;
     a->db = db_open(database, nodemgr_migrations, nodemgr_migration_count, true, err);
     if (!a->db) return -1;
+    struct err why = ERR_INIT;
+    a->lease = lease_open(a, &why);
+    if (why.code != ERR_NONE) {
+        *err = why;
+        return -1;
+    }
     a->images = image_cache_open(images, a->client, err);
     return a->images ? 0 : -1;
 }
@@ -139,11 +146,14 @@ static int start_parts(struct agent *a, struct err *err) {
     if (hypervisor_wait(a->hypervisor, 2000, &later) == 0 &&
         hypervisor_versions(a->hypervisor, libvirt, qemu, &later) == 0)
         capability_set_libvirt(a->capability, libvirt);
-    return migrations_start(a->migrations, err);
+    if (migrations_start(a->migrations, err)) return -1;
+    lease_start(a->lease);
+    return 0;
 }
 
 static void end_parts(struct agent *a) {
     reporter_stop(a->reporter);
+    lease_stop(a->lease);
     migrations_stop(a->migrations);
     slice_forwarding_stop(a->forwarding);
     sliver_watch_stop(a->watch);
@@ -154,6 +164,7 @@ static void end_parts(struct agent *a) {
     switch_free(a->bridge);
     sliver_locks_free(a->locks);
     capability_free(a->capability);
+    lease_close(a->lease);
     image_cache_close(a->images);
     db_close(a->db);
     http_client_free(a->client);

@@ -5,6 +5,7 @@
 #include "nodemgr/capability.h"
 #include "nodemgr/console.h"
 #include "nodemgr/fence.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/netdev.h"
 #include "nodemgr/sliver_db.h"
 #include "nodemgr/sliver_parts.h"
@@ -336,6 +337,7 @@ static int clean(struct migration *m, struct err *err) {
         sliver_parts_remove(a, &m->spec, err))
         return -1;
     console_forget(a->consoles, m->spec.sliver, m->spec.epoch);
+    lease_unmark(a, &m->spec);
     return sliver_row_delete(a->db, m->spec.sliver, m->spec.epoch, err);
 }
 
@@ -444,6 +446,8 @@ int source_undo(struct migration *m, const json *body, json *extra, struct err *
     if (phase == PHASE_RELEASED || phase == PHASE_DRAINED || phase == PHASE_GONE)
         return err_set(err, ERR_CONFLICT, "sliver %s was released here; it can only go forward",
                        m->spec.sliver);
+    /* What was paused here runs again at the end of this, so it needs a lease. */
+    if (phase != PHASE_CHECKED && lease_check(migration_agent(m)->lease, &m->spec, err)) return -1;
     if (m->pin && pin_continue(m->pin, err)) return -1;
     if (!call_gives_up(m))
         return err_set(err, ERR_BUSY, "libvirt has not given up yet; undo again");

@@ -23,6 +23,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/netdev.h"
 #include "nodemgr/waiting.h"
 
@@ -287,7 +288,8 @@ int source_confirm(struct migration *m, const json *body, json *extra, struct er
                          PHASE_DRAINED, PHASE_GONE, PHASE_MAX_))
         return -1;
     if (migration_phase(m) != PHASE_STOPPED) return 0;
-    if (pin_down(m, err)) return -1;
+    /* Looking for a proof may let it go on for a moment. */
+    if (lease_check(migration_agent(m)->lease, &m->spec, err) || pin_down(m, err)) return -1;
     migration_see_phase(m, PHASE_PINNED);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/fence.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/netdev.h"
 #include "nodemgr/sliver.h"
 #include "nodemgr/sliver_db.h"
@@ -43,7 +44,8 @@ int target_prepare(struct migration *m, const json *body, json *extra, struct er
     WITH_SLIVER(a->locks, m->spec.sliver);
     if (!m->destination_xml) {
         if (fence_raise(a->db, m->spec.sliver, m->epoch, err) ||
-            sliver_row_put(a->db, &m->spec, true, err) || migration_make_directory(m, err) ||
+            sliver_row_put(a->db, &m->spec, true, err) || lease_mark(a, &m->spec, err) ||
+            migration_make_directory(m, err) ||
             sliver_parts_make(a, &m->spec, true, err))
             return -1;
         m->destination_xml = sliver_document(a, &m->spec);
@@ -145,7 +147,7 @@ int target_activate(struct migration *m, const json *body, json *extra, struct e
                          PHASE_MAX_))
         return -1;
     if (migration_phase(m) != PHASE_ARRIVED) return 0;
-    if (hypervisor_resume(a->hypervisor, m->name, err)) return -1;
+    if (lease_check(a->lease, &m->spec, err) || hypervisor_resume(a->hypervisor, m->name, err)) return -1;
     {
         WITH_LOCK(&m->lock);
         m->resumed_ms = clock_wall_ms();

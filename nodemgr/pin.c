@@ -9,12 +9,36 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 
-#define PIDFILES "/run/libvirt/qemu"
-
 struct pin {
     pid_t pid;
     int fd;
+    bool holds; /* it was stopped by this pin, and is listed */
+    struct pin *next;
 };
+
+/* Those that hold a process stopped, so that nobody of this agent lets it go on by another way. */
+static pthread_mutex_t holding_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pin *holding;
+
+static void list(struct pin *p) {
+    if (p->holds) return;
+    p->holds = true;
+    p->next = holding;
+    holding = p;
+}
+
+static void unlist(struct pin *p) {
+    struct pin **at = &holding;
+    while (*at && *at != p) at = &(*at)->next;
+    if (*at) *at = p->next;
+    p->holds = false;
+}
+
+static bool is_held(pid_t pid) {
+    for (const struct pin *p = holding; p; p = p->next)
+        if (p->pid == pid) return true;
+    return false;
+}
 
 static ssize_t read_file(const char *path, char *buf, size_t size) {
     int fd AUTO_FD = open(path, O_RDONLY | O_CLOEXEC);
@@ -26,8 +50,8 @@ static ssize_t read_file(const char *path, char *buf, size_t size) {
     return n < 0 ? -1 : (ssize_t)used;
 }
 
-static pid_t read_pid(const char *domain) {
-    char *path AUTO_FREE = xasprintf(PIDFILES "/%s.pid", domain), text[32];
+static pid_t read_pid(const char *directory, const char *domain) {
+    char *path AUTO_FREE = xasprintf("%s/%s.pid", directory, domain), text[32];
     if (read_file(path, text, sizeof text) <= 0) return 0;
     long pid = strtol(text, NULL, 10);
     return pid > 1 && pid < 1 << 30 ? (pid_t)pid : 0;
@@ -48,7 +72,11 @@ static bool is_qemu_of(pid_t pid, const char *domain) {
 }
 
 struct pin *pin_open(const char *domain, struct err *err) {
-    pid_t pid = read_pid(domain);
+    return pin_open_in(PIN_DIRECTORY, domain, err);
+}
+
+struct pin *pin_open_in(const char *directory, const char *domain, struct err *err) {
+    pid_t pid = read_pid(directory, domain);
     int fd AUTO_FD = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
     /* The command line is read after the pidfd is open: from then on the number stays its own. */
     if (fd < 0 || !is_qemu_of(pid, domain)) {
@@ -63,6 +91,10 @@ struct pin *pin_open(const char *domain, struct err *err) {
 
 void pin_close(struct pin *p) {
     if (!p) return;
+    {
+        WITH_LOCK(&holding_lock);
+        unlist(p);
+    }
     close(p->fd);
     free(p);
 }
@@ -75,12 +107,39 @@ static int send_signal(struct pin *p, int number, struct err *err) {
                          (int)p->pid);
 }
 
-int pin_stop(struct pin *p, struct err *err) { return send_signal(p, SIGSTOP, err); }
-int pin_continue(struct pin *p, struct err *err) { return send_signal(p, SIGCONT, err); }
+int pin_stop(struct pin *p, struct err *err) {
+    WITH_LOCK(&holding_lock);
+    list(p);
+    return send_signal(p, SIGSTOP, err);
+}
+
+int pin_continue(struct pin *p, struct err *err) {
+    WITH_LOCK(&holding_lock);
+    unlist(p);
+    return send_signal(p, SIGCONT, err);
+}
+
+int pin_thaw(const char *domain, struct err *err) {
+    struct err gone = ERR_INIT;
+    struct pin *p = pin_open(domain, &gone);
+    if (!p) return 0;
+    int failed = 0;
+    {
+        WITH_LOCK(&holding_lock);
+        if (!is_held(p->pid)) failed = send_signal(p, SIGCONT, err);
+    }
+    pin_close(p);
+    return failed;
+}
 
 bool pin_gone(struct pin *p, int ms) {
     struct pollfd wait = { .fd = p->fd, .events = POLLIN };
     return poll(&wait, 1, ms) > 0;
+}
+
+bool pin_is_stopped(struct pin *p) {
+    char *path AUTO_FREE = xasprintf("/proc/%d/status", (int)p->pid), text[4096];
+    return read_file(path, text, sizeof text) > 0 && strstr(text, "\nState:\tT") != NULL;
 }
 
 bool pin_ending(struct pin *p) {

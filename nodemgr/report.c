@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/capability.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/sliver_watch.h"
 #include "nodemgr/underlay.h"
 
@@ -11,6 +12,9 @@
 LOG_MODULE("nm.report");
 
 #define REPORT_TIMEOUT_MS 5000
+/* Several reports fit into a lease, and one that is lost takes no more than a third of it. */
+#define REPORTS_PER_LEASE 4
+#define TIMEOUTS_PER_LEASE 3
 #define REPORT_SPACING_MS 100 /* between two, however much happens */
 
 struct reporter {
@@ -19,6 +23,7 @@ struct reporter {
     pthread_t thread;
     bool ending;
     int64_t sequence;
+    int64_t lease_ms; /* the last one granted; 0: none yet */
     char state[32]; /* what the aggregate calls us */
 };
 
@@ -53,15 +58,26 @@ json *report_node(struct agent *a) {
     return json_set(out, "resources", resources(a));
 }
 
+static int64_t share_of_lease(const struct reporter *r, int64_t share, int64_t most_ms) {
+    int64_t ms = r->lease_ms / share;
+    return r->lease_ms == 0 || ms > most_ms ? most_ms : ms;
+}
+
 static int send_report(struct reporter *r, struct err *err) {
     struct agent *a = r->agent;
     json *slivers = sliver_watch_all(a->watch, err);
     if (!slivers) return -1;
     json *body AUTO_JSON = json_set(report_node(a), "slivers", slivers);
     json_set_int(body, "sequence", ++r->sequence);
+    json_set_bool(body, "keeps_lease", lease_kept(a->lease));
+    json_set_bool(body, "held", lease_holds(a->lease));
     char *url AUTO_FREE = xasprintf("%s/v1/nodes/%s/report", a->config->aggregate_url, a->name);
-    json *reply AUTO_JSON = http_json(a->client, "POST", url, body, REPORT_TIMEOUT_MS, err);
+    int64_t sent_ms = clock_boottime_ms(); /* the lease counts from here, however long the answer takes */
+    json *reply AUTO_JSON = http_json(a->client, "POST", url, body,
+                                      share_of_lease(r, TIMEOUTS_PER_LEASE, REPORT_TIMEOUT_MS), err);
     if (!reply) return -1;
+    r->lease_ms = json_get_int(reply, "lease_ms", 0);
+    lease_granted(a->lease, sent_ms, r->lease_ms, json_get(reply, "slivers"));
     underlay_keep(r->underlay, json_get(reply, "vteps"));
     const char *state = json_get_str(reply, "state");
     if (state && strcmp(state, r->state) != 0) {
@@ -84,7 +100,9 @@ static void *report_main(void *arg) {
         if (failed && !told) log_warn("report not delivered", "cause=\"%s\"", err.msg);
         if (!failed && told) log_info("reports are delivered again", "node=%s", r->agent->name);
         told = failed;
-        seen = sliver_watch_wait(r->agent->watch, seen, r->agent->config->report_interval_ms);
+        seen = sliver_watch_wait(r->agent->watch, seen,
+                                 share_of_lease(r, REPORTS_PER_LEASE,
+                                                r->agent->config->report_interval_ms));
         if (!ending(r)) clock_sleep_ms(REPORT_SPACING_MS);
     }
     return NULL;

@@ -5,6 +5,7 @@
 #include "nodemgr/console.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/hypervisor.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/sliver_db.h"
 #include "nodemgr/sliver_lock.h"
 #include "nodemgr/sliver_parts.h"
@@ -42,6 +43,7 @@ static const struct sliver_row *row_at(const struct sliver_rows *rows, int64_t e
 static int start_domain(struct agent *a, const struct sliver_spec *spec, struct err *err) {
     char *xml AUTO_FREE = sliver_document(a, spec);
     int64_t begin = clock_monotonic_ms();
+    if (lease_check(a->lease, spec, err) || lease_mark(a, spec, err)) return -1;
     if (hypervisor_create(a->hypervisor, xml, err) || sliver_parts_gate(spec, false, err)) return -1;
     struct sliver_paths paths AUTO_PATHS = { NULL };
     struct err later = ERR_INIT; /* the watcher tries again */
@@ -90,12 +92,13 @@ static int power_on(struct agent *a, const struct sliver_row *row, struct err *e
     struct err why = ERR_INIT;
     enum domain_state state = state_of(a, row->sliver, row->epoch, &why);
     if (state == DOMAIN_RUNNING) return 0;
+    struct sliver_spec spec CLEANUP(spec_done) = { .document = NULL };
+    if (spec_read(row->document, &spec, err) || lease_check(a->lease, &spec, err)) return -1;
     if (state == DOMAIN_PAUSED)
         return hypervisor_resume(a->hypervisor, domain_name(row->sliver, row->epoch, name), err);
     if (state != DOMAIN_ABSENT)
         return err_set(err, ERR_CONFLICT, "sliver %s is %s", row->sliver, domain_state_name(state));
-    struct sliver_spec spec CLEANUP(spec_done) = { .document = NULL };
-    if (spec_read(row->document, &spec, err) || sliver_parts_make(a, &spec, false, err) ||
+    if (sliver_parts_make(a, &spec, false, err) ||
         start_domain(a, &spec, err))
         return -1;
     return sliver_row_outcome(a->db, row->sliver, row->epoch, "", err);
@@ -144,8 +147,9 @@ int sliver_power(struct agent *a, const char *sliver, int64_t epoch, enum sliver
 
 int sliver_remove(struct agent *a, const struct sliver_spec *spec, struct err *err) {
     char name[DOMAIN_NAME_BYTES];
-    if (hypervisor_destroy(a->hypervisor, domain_name(spec->sliver, spec->epoch, name), err))
-        return -1;
+    lease_end_frozen(a->lease, domain_name(spec->sliver, spec->epoch, name));
+    if (hypervisor_destroy(a->hypervisor, name, err)) return -1;
+    lease_unmark(a, spec);
     console_forget(a->consoles, spec->sliver, spec->epoch);
     if (sliver_parts_remove(a, spec, err)) return -1;
     if (sliver_row_delete(a->db, spec->sliver, spec->epoch, err)) return -1;
@@ -160,9 +164,10 @@ static int end_strangers(struct agent *a, const char *sliver, int64_t epoch, str
     size_t count;
     if (hypervisor_list(a->hypervisor, &list, &count, err)) return -1;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(list[i].sliver, sliver) == 0 && list[i].epoch <= epoch &&
-            hypervisor_destroy(a->hypervisor, list[i].name, err))
-            return -1;
+        if (strcmp(list[i].sliver, sliver) == 0 && list[i].epoch <= epoch) {
+            lease_end_frozen(a->lease, list[i].name);
+            if (hypervisor_destroy(a->hypervisor, list[i].name, err)) return -1;
+        }
     return 0;
 }
 

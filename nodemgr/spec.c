@@ -103,6 +103,7 @@ static int read_all(const json *from, struct sliver_spec *ret, struct err *err) 
     const char *kind = json_get_str(from, "kind");
     if (kind && strcmp(kind, "full") != 0)
         return err_set(err, ERR_UNPROCESSABLE, "this node runs no slivers of kind %s", kind);
+    ret->unfenced = json_get_bool(from, "unfenced", false);
     const char *url = json_get_str(from, "store_url");
     if (url && take_text(from, "store_url", ret->store_url, sizeof ret->store_url, err)) return -1;
     if (read_image(json_get(from, "image"), ret, err) || read_sizes(from, ret, err)) return -1;

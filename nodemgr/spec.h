@@ -33,6 +33,7 @@ struct sliver_spec {
     char image_format[8]; /* "qcow2" or "raw" */
     int64_t image_size_bytes; /* virtual size of the image */
     char store_url[256];
+    bool unfenced; /* runs on without a lease */
     size_t vnic_count;
     struct spec_vnic vnics[SPEC_VNICS_MAX];
     json *document; /* the whole of it; owned */

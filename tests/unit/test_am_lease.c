@@ -198,6 +198,25 @@ START_TEST(a_longer_lease_is_known_before_it_is_given) {
 }
 END_TEST
 
+START_TEST(a_full_disk_takes_no_lease_away) {
+    struct lease_grant g = { 0, NULL };
+    ck_assert_int_eq(lease_grant_known(&am, "h1", true, &g), -1); /* none is on disk */
+    grant("h1", true, false);
+    now_ms += LEASE_MS;
+    ck_assert_int_eq(lease_grant_known(&am, "h1", false, &g), -1); /* that has to be noted first */
+    ck_assert_int_eq(lease_grant_known(&am, "h1", true, &g), 0);
+    ck_assert_int_eq(g.lease_ms, LEASE_MS);
+    ck_assert_ptr_null(g.slivers);
+    now_ms += LEASE_MS + MARGIN_MS - 1;
+    ck_assert(!lease_is_over(&am, "h1"));
+    now_ms += 1;
+    ck_assert(lease_is_over(&am, "h1"));
+    config.lease_ms = 60000;
+    restart();
+    ck_assert_int_eq(lease_grant_known(&am, "h1", true, &g), -1); /* a longer one than is on disk */
+}
+END_TEST
+
 START_TEST(who_may_run) {
     ck_assert_ptr_null(grant("h1", true, false));
     json *at_h1 AUTO_JSON = grant("h1", true, true), *at_h2 AUTO_JSON = grant("h2", true, true);
@@ -239,6 +258,7 @@ int main(void) {
     tcase_add_test(t, a_restart_counts_as_a_grant);
     tcase_add_test(t, a_shorter_lease_waits_for_the_longer);
     tcase_add_test(t, a_longer_lease_is_known_before_it_is_given);
+    tcase_add_test(t, a_full_disk_takes_no_lease_away);
     tcase_add_test(t, who_may_run);
     tcase_add_test(t, policy);
     suite_add_tcase(suite, t);
