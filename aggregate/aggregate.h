@@ -21,6 +21,8 @@ struct aggregate_config {
     int64_t lease_ms;          /* how long a node may run slivers after a report (lease.h) */
     int64_t lease_margin_ms;   /* beyond that, before its slivers may be started elsewhere */
     int64_t workers;           /* threads that run operations */
+    int64_t drain_parallel;    /* moves at once, of one drain */
+    int64_t migration_kbps, node_migration_kbps; /* for copying, in all and at one node; 0: no limit */
 };
 
 struct aggregate {

@@ -12,6 +12,7 @@
 #include "lease.h"
 #include "migration/debt.h"
 #include "migration/migration.h"
+#include "migration/moves.h"
 #include "node.h"
 #include "operation.h"
 #include "provision.h"
@@ -43,6 +44,12 @@ static const struct config_row rows[] = {
     ROW("lease_margin_ms", CONFIG_INT, lease_margin_ms, 500, 60000, "2000", "ms",
         "So long after the end of its lease a lost node's slivers may be started elsewhere."),
     ROW("workers", CONFIG_INT, workers, 2, 32, "8", NULL, "Operations that run at once."),
+    ROW("drain_parallel", CONFIG_INT, drain_parallel, 1, 32, "4", NULL,
+        "Slivers that one drain or move of a slice moves at once."),
+    ROW("migration_kbps", CONFIG_INT, migration_kbps, 0, INT64_C(1) << 40, "0", "kbit/s",
+        "What all migrations together may use for copying; 0: no limit."),
+    ROW("node_migration_kbps", CONFIG_INT, node_migration_kbps, 0, INT64_C(1) << 40, "0", "kbit/s",
+        "What the migrations from and to one node may use together; 0: no limit."),
 };
 
 static const struct operation_kind kinds[] = {
@@ -50,7 +57,8 @@ static const struct operation_kind kinds[] = {
     { "release", release_run, NULL },
     { "power", power_run, NULL },
     { "migrate", migration_run, migration_may_cancel },
-    { "drain", drain_run, NULL },
+    { "drain", moves_run, NULL },
+    { "move", moves_run, NULL },
     { "cleanup", debt_run, NULL },
 };
 

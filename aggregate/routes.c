@@ -24,6 +24,7 @@ const struct route aggregate_routes[] = {
 
     { "POST", "/v1/slices/{slice}/plan", reservation_plan, USE, S("NewPlan"), S("Plan"), 0, false },
     { "POST", "/v1/slices/{slice}/release", reservation_release_slivers, USE, S("Release"), S("Operation"), 0, false },
+    { "POST", "/v1/slices/{slice}/migrate", slice_migrate, USE, S("SliceMigrate"), NULL, 0, false },
 
     { "GET", "/v1/reservations", reservation_list, SEE, NULL, S("ReservationList"), 0, false },
     { "POST", "/v1/reservations", reservation_allocate, USE, S("NewReservation"), S("Reservation"), 0, false },
