@@ -15,9 +15,7 @@
 #include "aggregate/migration/moves.h"
 #include "aggregate/node.h"
 #include "aggregate/operation_db.h"
-#include "aggregate/placement.h"
 #include "aggregate/slice.h"
-#include "aggregate/topology.h"
 #include "common/clock.h"
 #include "common/db_fault.h"
 #include "common/log.h"
@@ -604,88 +602,6 @@ START_TEST(all_are_placed_together) {
 }
 END_TEST
 
-/* --- placement that goes back --- */
-
-START_TEST(placement_goes_back) {
-    struct node rows[2] = { { .name = "a", .state = "ready", .vcpus = 99, .memory_mib = 10, .disk_mib = 99 },
-                            { .name = "b", .state = "ready", .vcpus = 99, .memory_mib = 10, .disk_mib = 99 } };
-    struct node_list nodes = { rows, 2 };
-    static const int64_t sizes[] = { 6, 4, 4, 3, 3 };
-    struct placement_wish w[5];
-    for (int i = 0; i < 2; i++) rows[i].capabilities = json_parse("{\"kinds\":[\"full\"]}", 18, NULL);
-    for (int i = 0; i < 5; i++) w[i] = (struct placement_wish){ .name = "x", .kind = "full", .memory_mib = sizes[i] };
-    ck_assert_int_eq(placement_choose(&nodes, w, 5, 100, NULL, NULL), -1); /* greedy: 6+3, 4+4 and no room */
-    rows[0].used_memory_mib = rows[1].used_memory_mib = 0;
-    ck_assert_int_eq(placement_search(&nodes, w, 5, 100, NULL, NULL), 0); /* 6+4 and 4+3+3 */
-    ck_assert_int_eq(rows[0].used_memory_mib, 10);
-    ck_assert_int_eq(rows[1].used_memory_mib, 10);
-    for (int i = 0; i < 2; i++) node_done(&rows[i]);
-}
-END_TEST
-
-/* --- pages of operations --- */
-
-struct page {
-    struct operation_cursor after;
-    int seen;
-};
-static int page_fn(struct db_conn *c, void *arg, struct err *err) {
-    struct page *p = arg;
-    json *items AUTO_JSON = operation_db_list(c, NULL, false, &p->after, 2, err);
-    size_t n = json_length(items);
-    if (!items) return -1;
-    p->seen += (int)n;
-    if (!n) return 0;
-    const json *last = json_at(items, n - 1);
-    clock_parse_rfc3339(json_get_str(last, "created"), &p->after.created_ms);
-    snprintf(p->after.id, sizeof p->after.id, "%s", json_get_str(last, "id"));
-    return page_fn(c, arg, err);
-}
-
-static int five_fn(struct db_conn *c, void *arg, struct err *err) {
-    (void)arg;
-    for (int i = 0; i < 5; i++) {
-        struct operation op AUTO_OPERATION = { .kind = "power", .owner = "o" };
-        if (operation_add(c, &op, json_object(), err)) return -1;
-    }
-    return db_exec(c, NULL, err, "UPDATE operation SET created_ms = 1000", "");
-}
-
-START_TEST(pages_lose_none_of_one_millisecond) {
-    begin();
-    struct aggregate am;
-    struct page p = { .after = { .created_ms = INT64_MAX } };
-    am_open(&am);
-    ck_assert_int_eq(db_write(am.db, five_fn, NULL, NULL), 0);
-    ck_assert_int_eq(db_read(am.db, page_fn, &p, NULL), 0);
-    am_close(&am);
-    ck_assert_int_eq(p.seen, 5);
-    board_free();
-}
-END_TEST
-
-/* --- what a changed link does --- */
-
-START_TEST(plan_sees_a_changed_mtu) {
-    begin();
-    struct aggregate am;
-    struct sliver_list have AUTO_SLIVERS = { 0 };
-    static const char text[] = "{\"links\":[{\"name\":\"lan\",\"mtu\":1300}],\"slivers\":[{\"name\":\"v0\"}]}";
-    json *topology AUTO_JSON = json_parse(text, sizeof text - 1, NULL);
-    have.rows = xcalloc(1, sizeof *have.rows);
-    have.count = 1;
-    am_open(&am);
-    ck_assert_int_eq(sliver_find(&am, sliver_id(0), &have.rows[0], NULL), 0);
-    am_close(&am);
-    json *plan AUTO_JSON = topology_plan(topology, &have);
-    ck_assert_str_eq(json_get_str(json_at(json_get(plan, "replace"), 0), "why"), "mtu");
-    json_set_int(json_at(json_get(topology, "links"), 0), "mtu", 1400);
-    json *same AUTO_JSON = topology_plan(topology, &have);
-    ck_assert_int_eq((int)json_length(json_get(same, "keep")), 1);
-    board_free();
-}
-END_TEST
-
 int main(void) {
     if (!mkdtemp(dir)) return 2;
     log_set_levels("error");
@@ -701,9 +617,6 @@ int main(void) {
     tcase_add_test(tc, those_that_may_not_move_stay);
     tcase_add_test(tc, impossible_is_said_before_anything_moves);
     tcase_add_test(tc, all_are_placed_together);
-    tcase_add_test(tc, placement_goes_back);
-    tcase_add_test(tc, pages_lose_none_of_one_millisecond);
-    tcase_add_test(tc, plan_sees_a_changed_mtu);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -130,7 +130,7 @@ START_TEST(a_slice_moves_as_one) {
         { "POST /v1/slices/demo:ring/migrate", 200, MOVE_PLAN("false"), "{\"dry_run\":true,\"away_from\":\"h1\"}" }), 0);
     ck_assert_str_eq(cli_out, "SLIVER  SLICE      TO  PROBLEM\na       demo:ring  h2  -\n");
     ck_assert_str_eq(cli_notes, "not possible like this: nothing would be moved\n");
-    ck_assert_int_eq(CLI_CALL("slice migrate demo:ring --to h3 --parallel 2 --timeout 60 --wait", GIVE_CREDENTIAL,
+    ck_assert_int_eq(CLI_CALL("slice migrate demo:ring --to h3 --parallel 2 --timeout 60 --wait",
         { "POST /v1/slices/demo:ring/migrate", 202, "{\"id\":\"" OPERATION "\",\"kind\":\"move\",\"state\":\"pending\"}",
           "{\"dry_run\":false,\"parallel\":2,\"timeout_s\":60,\"to\":\"h3\"}" },
         { "GET /v1/operations/" OPERATION, 200, "{\"id\":\"" OPERATION "\",\"kind\":\"move\",\"state\":\"running\","
