@@ -29,6 +29,7 @@ struct agent {
     struct identity identity;
     const char *name; /* the node's, from its URN */
     char boot_id[UUID_TEXT_BYTES];
+    char start_id[UUID_TEXT_BYTES]; /* of this process, so that who asks sees that it is a new one */
     struct db *db;
     struct http_client *client; /* to the aggregate and the store */
     struct hypervisor *hypervisor;

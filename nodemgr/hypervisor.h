@@ -72,6 +72,17 @@ int hypervisor_versions(struct hypervisor *h, char ret_libvirt[32], char ret_qem
 /* All our domains; caller frees the array. */
 int hypervisor_list(struct hypervisor *h, struct domain_info **ret, size_t *ret_count,
                     struct err *err);
+/* Every domain that libvirt has here, of others too, also those that do not run: for inventories. */
+struct domain_survey {
+    char name[128];
+    char sliver[UUID_TEXT_BYTES]; /* its UUID */
+    int64_t epoch;                /* in our metadata; 0: it has none */
+    bool active;
+    enum domain_state state;
+};
+/* Caller frees the array. */
+int hypervisor_survey(struct hypervisor *h, struct domain_survey **ret, size_t *ret_count,
+                      struct err *err);
 /* One of them by its name. A domain that is not there is no error but DOMAIN_ABSENT. */
 int hypervisor_state(struct hypervisor *h, const char *name, struct domain_info *ret,
                      struct err *err);

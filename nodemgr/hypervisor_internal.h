@@ -24,6 +24,8 @@ struct hypervisor {
 
 /* A referenced connection, or NULL with ERR_UNAVAILABLE. */
 virConnectPtr hypervisor_connection(struct hypervisor *h, struct err *err);
+/* libvirt's pair as ours. */
+enum domain_state hypervisor_state_of(int state, int reason);
 /* The present domain of that name; NULL with ERR_NOT_FOUND and the others. */
 virDomainPtr hypervisor_find(virConnectPtr c, const char *name, struct err *err);
 /* Fills err from libvirt's last error; returns -1. */

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/schema.h"
 #include "common/upkeep.h"
+#include "nodemgr/adopt.h"
 #include "nodemgr/capability.h"
 #include "nodemgr/console.h"
 #include "nodemgr/hypervisor.h"
@@ -107,6 +108,7 @@ static int open_base(struct agent *a, struct err *err) {
     if (schema_load_only(documents, err) || read_boot_id(a->boot_id, err) || make_directories(c, err)) return -1;
     if (identity_open(&c->base, "node", &a->identity, err)) return -1;
     a->name = urn_name(a->identity.urn);
+    uuid_new(a->start_id);
     struct http_client_options client = {
         .key_pem = a->identity.key_pem,
         .cert_pem = a->identity.cert_pem,
@@ -132,6 +134,7 @@ static int start_parts(struct agent *a, struct err *err) {
     struct switch_config bridge = { .bridge = c->bridge, .datapath_type = datapath(c->datapath) };
     char libvirt[32], qemu[32];
     struct err later = ERR_INIT;
+    if (adopt_files(a, err)) return -1;
     a->capability = capability_open(c->base.state_dir, a->boot_id);
     a->locks = sliver_locks_new();
     a->bridge = switch_new(&bridge);
@@ -146,6 +149,8 @@ static int start_parts(struct agent *a, struct err *err) {
     if (hypervisor_wait(a->hypervisor, 2000, &later) == 0 &&
         hypervisor_versions(a->hypervisor, libvirt, qemu, &later) == 0)
         capability_set_libvirt(a->capability, libvirt);
+    if (adopt_fences(a, &later))
+        log_warn("what runs here was not looked at", "cause=\"%s\"", later.msg);
     if (migrations_start(a->migrations, err)) return -1;
     lease_start(a->lease);
     return 0;
