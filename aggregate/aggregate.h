@@ -23,6 +23,7 @@ struct aggregate_config {
     int64_t workers;           /* threads that run operations */
     int64_t drain_parallel;    /* moves at once, of one drain */
     int64_t migration_kbps, node_migration_kbps; /* for copying, in all and at one node; 0: no limit */
+    int64_t audit_interval_ms; /* between two looks at what a node has; 0: only on demand */
 };
 
 struct aggregate {
@@ -32,6 +33,7 @@ struct aggregate {
     struct http_client *client; /* to the store */
     struct agents *agents;
     struct work *work;
+    struct auditor *auditor;
     struct events *events;
     struct credential_cache *credentials;
     struct leases *leases;    /* that nodes may hold */
