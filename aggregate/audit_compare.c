@@ -103,6 +103,15 @@ static void not_adopted(struct look *l, const struct audit_sliver *s) {
           s->id, s->epoch);
 }
 
+/* A whole incarnation is removed by its epoch; a part that its agent knows no incarnation of, by itself. */
+static enum audit_repair removal(const json *item) {
+    static const char *const parts[] = { "port", "tap", "file" };
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        if (!strcmp(json_get_str(item, "kind"), parts[i]) && !json_get_bool(item, "known", true))
+            return REPAIR_COLLECT;
+    return REPAIR_CLEANUP;
+}
+
 static void of_sliver(struct look *l, const json *item) {
     const char *kind = json_get_str(item, "kind"), *name = json_get_str(item, "name");
     const char *id = json_get_str(item, "sliver");
@@ -125,12 +134,12 @@ static void of_sliver(struct look *l, const json *item) {
                 (long long)s->last_epoch);
         break;
     case STANDING_OLD:
-        f = add(l, kind, name, "old", REPAIR_CLEANUP,
+        f = add(l, kind, name, "old", removal(item),
                 "of an earlier incarnation; sliver %s is at node %s at epoch %lld", s->name, s->node,
                 (long long)s->epoch);
         break;
     case STANDING_ENDED:
-        f = add(l, kind, name, "ended", REPAIR_CLEANUP, "sliver %s was released", s->name);
+        f = add(l, kind, name, "ended", removal(item), "sliver %s was released", s->name);
         break;
     }
     about(f, id, epoch);

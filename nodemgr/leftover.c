@@ -38,6 +38,16 @@ static int not_ours(const struct leftover *w, struct err *err) {
                    w->kind, w->name, w->sliver, (long long)w->epoch);
 }
 
+/* With its tap, if that is its own device and not one that somebody else has plugged in. */
+static int remove_port(struct agent *a, const char *name, struct err *err) {
+    struct netdev_facts facts;
+    struct err gone = ERR_INIT;
+    if (switch_del_port(a->bridge, name, SWITCH_MS, err)) return -1;
+    bool tap = strncmp(name, SLIVER_TAP_PREFIX, strlen(SLIVER_TAP_PREFIX)) == 0 &&
+               netdev_read(name, &facts, &gone) == 0 && strcmp(facts.kind, "tun") == 0;
+    return tap && !facts.carrier ? netdev_delete(name, err) : 0;
+}
+
 static int collect_port(struct agent *a, const struct leftover *w, struct err *err) {
     struct switch_port *ports AUTO_FREE = NULL;
     size_t count;
@@ -46,7 +56,7 @@ static int collect_port(struct agent *a, const struct leftover *w, struct err *e
         if (strcmp(ports[i].name, w->name) != 0) continue;
         if (strcmp(ports[i].sliver, w->sliver) != 0 || ports[i].epoch != (uint64_t)w->epoch)
             return not_ours(w, err);
-        return switch_del_port(a->bridge, w->name, SWITCH_MS, err);
+        return remove_port(a, w->name, err);
     }
     return 0;
 }
@@ -115,7 +125,7 @@ static int sweep_ports(struct agent *a, const char *sliver, int64_t epoch, struc
     if (switch_list_ports(a->bridge, &ports, &count, SWITCH_MS, err)) return -1;
     for (size_t i = 0; i < count; i++)
         if (strcmp(ports[i].sliver, sliver) == 0 && ports[i].epoch <= (uint64_t)epoch &&
-            switch_del_port(a->bridge, ports[i].name, SWITCH_MS, err))
+            remove_port(a, ports[i].name, err))
             return -1;
     return 0;
 }
