@@ -38,6 +38,10 @@ static int fill(virDomainPtr d, struct domain_info *ret, struct err *err) {
         return hypervisor_failed(err, "read the UUID of %s", name);
     ret->state = hypervisor_state_of(state, reason);
     ret->paused_by_migration = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_MIGRATION;
+    if (ret->paused_by_migration && hypervisor_is_restored(d)) {
+        ret->state = DOMAIN_PAUSED;
+        ret->paused_by_migration = false;
+    }
     return 0;
 }
 

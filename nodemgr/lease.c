@@ -193,6 +193,10 @@ void lease_granted(struct lease *l, int64_t sent_ms, int64_t lease_ms, const jso
     pthread_cond_broadcast(&l->changed);
 }
 
+void lease_take_over(struct lease *l, const char *domain) {
+    if (l) lease_hold_add(l->page, HOLD_PAUSED, domain);
+}
+
 void lease_end_frozen(struct lease *l, const char *domain) {
     struct err none = ERR_INIT; /* it is gone */
     if (!l || !lease_hold_has(l->page, HOLD_FROZEN, domain)) return;
