@@ -186,7 +186,7 @@ void lease_granted(struct lease *l, int64_t sent_ms, int64_t lease_ms, const jso
     atomic_store(&l->page->length_ms, lease_ms);
     atomic_store(&l->page->until_ms, sent_ms + lease_ms);
     if (!slivers || lease_page_ended(l->page, clock_boottime_ms())) return;
-    lease_thaw(l->page, slivers);
+    lease_thaw(l->page, PIN_DIRECTORY, slivers);
     WITH_LOCK(&l->lock);
     json_put(l->slivers);
     l->slivers = json_copy(slivers);

@@ -119,7 +119,7 @@ static bool is_named(const json *slivers, const char *domain) {
     return false;
 }
 
-void lease_thaw(struct lease_page *page, const json *slivers) {
+void lease_thaw(struct lease_page *page, const char *pid_directory, const json *slivers) {
     char domain[DOMAIN_NAME_BYTES];
     for (size_t at = 0; lease_hold_next(page, HOLD_FROZEN, &at, domain);) {
         struct err err = ERR_INIT;
@@ -127,7 +127,7 @@ void lease_thaw(struct lease_page *page, const json *slivers) {
             log_debug("stays frozen: it is not this node's", "domain=%s", domain);
             continue;
         }
-        if (pin_thaw(domain, &err)) {
+        if (pin_thaw(pid_directory, domain, &err)) {
             log_warn("not thawed", "domain=%s cause=\"%s\"", domain, err.msg);
             continue;
         }
@@ -183,7 +183,7 @@ static void forget_frozen(struct agent *a, struct lease_page *page) {
 void lease_let_go(struct agent *a, struct lease_page *page, const json *slivers) {
     struct sliver_rows rows AUTO_ROWS = { NULL, 0 };
     struct err err = ERR_INIT;
-    lease_thaw(page, slivers);
+    lease_thaw(page, PIN_DIRECTORY, slivers);
     let_go_paused(a, page, slivers);
     if (sliver_rows_read(a->db, NULL, &rows, &err) == 0) let_go_gated(page, &rows, slivers);
     else log_warn("gates stay closed", "cause=\"%s\"", err.msg);
