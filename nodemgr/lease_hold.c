@@ -93,7 +93,8 @@ void lease_hold_all(struct agent *a, struct lease_page *page) {
         log_error("guests are left to the watchdog", "cause=\"%s\"", err.msg);
         return;
     }
-    for (size_t i = 0; i < json_length(all); i++) {
+    /* A lease that comes meanwhile ends it. */
+    for (size_t i = 0; i < json_length(all) && lease_page_closing(page, clock_boottime_ms()); i++) {
         const json *one = json_at(all, i);
         const char *state = json_get_str(one, "state");
         char domain[DOMAIN_NAME_BYTES];
@@ -158,7 +159,7 @@ static void resume_one(struct agent *a, struct lease_page *page, const char *dom
 static void let_go_paused(struct agent *a, struct lease_page *page, const json *slivers) {
     char domain[DOMAIN_NAME_BYTES];
     for (size_t at = 0; lease_hold_next(page, HOLD_PAUSED, &at, domain);) {
-        if (lease_page_ended(page, clock_boottime_ms())) return;
+        if (lease_page_closing(page, clock_boottime_ms())) return;
         if (is_named(slivers, domain)) resume_one(a, page, domain);
         else if (is_gone(a, domain)) lease_hold_remove(page, HOLD_PAUSED, domain);
     }

@@ -132,7 +132,7 @@ static int power_on(struct agent *a, const struct sliver_row *row, struct err *e
 
 static int power_off(struct agent *a, const struct sliver_row *row, struct err *err) {
     char name[DOMAIN_NAME_BYTES];
-    domain_name(row->sliver, row->epoch, name);
+    lease_end_frozen(a->lease, domain_name(row->sliver, row->epoch, name));
     struct err why = ERR_INIT;
     int64_t deadline = clock_monotonic_ms() + SLIVER_STOP_MS;
     bool asked = hypervisor_shutdown(a->hypervisor, name, &why) == 0;

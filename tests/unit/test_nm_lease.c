@@ -149,6 +149,14 @@ START_TEST(lease_ends_at_its_moment) {
     atomic_store(&p->until_ms, 1000);
     ck_assert(!lease_page_ended(p, 999));
     ck_assert(lease_page_ended(p, 1000));
+    atomic_store(&p->length_ms, 600); /* the guard is 300 then, its least; else a sixth, and 3 s at most */
+    ck_assert(!lease_page_closing(p, 699) && lease_page_closing(p, 700));
+    atomic_store(&p->length_ms, 6000);
+    atomic_store(&p->until_ms, 10000);
+    ck_assert(!lease_page_closing(p, 8999) && lease_page_closing(p, 9000));
+    atomic_store(&p->length_ms, 600000);
+    ck_assert(!lease_page_closing(p, 6999) && lease_page_closing(p, 7000));
+    atomic_store(&p->until_ms, 1000);
     ck_assert(!lease_page_watched(p, 1000));
     atomic_store(&p->watched_ms, 1000);
     ck_assert(lease_page_watched(p, 1000 + LEASE_WATCHED_MS - 1));
