@@ -20,10 +20,8 @@ struct aggregate_config {
     int64_t node_lost_ms;      /* without a report, a node is lost after so long */
     int64_t lease_ms;          /* how long a node may run slivers after a report (lease.h) */
     int64_t lease_margin_ms;   /* beyond that, before its slivers may be started elsewhere */
+    struct config_entry *site_pools, *site_gateways; /* site.h */
     int64_t workers;           /* threads that run operations */
-    int64_t drain_parallel;    /* moves at once, of one drain */
-    int64_t migration_kbps, node_migration_kbps; /* for copying, in all and at one node; 0: no limit */
-    int64_t audit_interval_ms; /* between two looks at what a node has; 0: only on demand */
 };
 
 struct aggregate {
@@ -33,10 +31,10 @@ struct aggregate {
     struct http_client *client; /* to the store */
     struct agents *agents;
     struct work *work;
-    struct auditor *auditor;
     struct events *events;
     struct credential_cache *credentials;
     struct leases *leases;    /* that nodes may hold */
+    struct sites *sites;      /* with public addresses; NULL: none */
     struct node_watch *nodes; /* when each node was last heard, on the boot-time clock */
     char authority[128];
     volatile bool stopping;

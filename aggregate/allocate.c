@@ -1,5 +1,6 @@
 #include "allocate.h"
 
+#include "address.h"
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/ids.h"
@@ -17,8 +18,8 @@ static const char SQL_ADD[] =
     "INSERT INTO reservation (id, slice, state, owner, keys, created_ms, expires_ms)"
     " VALUES (?, ?, 'allocated', ?, ?, ?, ?)";
 static const char SQL_LINK[] =
-    "INSERT INTO link (slice, name, vni, mtu) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (slice, name) DO UPDATE SET mtu = excluded.mtu";
+    "INSERT INTO link (slice, name, vni, mtu, router) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (slice, name) DO UPDATE SET mtu = excluded.mtu, router = excluded.router";
 static const char SQL_HAS_LINK[] = "SELECT 1 AS there FROM link WHERE slice = ? AND name = ?";
 static const char SQL_VNI_TAKEN[] = "SELECT 1 AS there FROM link WHERE vni = ?";
 static const char SQL_MAC_TAKEN[] = "SELECT 1 AS there FROM vnic WHERE mac = ?";
@@ -45,8 +46,9 @@ static int add_link(struct db_conn *c, const char *slice, const json *link, stru
         vni = VNI_FIRST + vni % (VNI_LAST - VNI_FIRST);
         if (there(c, &taken, err, db_query(c, err, SQL_VNI_TAKEN, "i", (int64_t)vni))) return -1;
     }
-    return db_exec(c, NULL, err, SQL_LINK, "ssii", slice, name, (int64_t)vni,
-                   json_get_int(link, "mtu", TOPOLOGY_MTU));
+    const char *router = json_get_str(link, "router");
+    return db_exec(c, NULL, err, SQL_LINK, "ssiis", slice, name, (int64_t)vni,
+                   json_get_int(link, "mtu", TOPOLOGY_MTU), router ? router : "");
 }
 
 /* A locally administered, individual address that nobody has here. */
@@ -76,6 +78,7 @@ static int fill_vnics(struct db_conn *c, struct sliver *s, struct err *err) {
         v->addresses = json_has(want, "addresses") ? json_copy(json_get(want, "addresses"))
                                                    : json_array();
         s->rate_kbps += v->rate_kbps;
+        v->is_public = json_get_bool(want, "public", false);
     }
     return 0;
 }
@@ -85,7 +88,7 @@ static const char *kind_of(const json *want) {
     return !kind || strcmp(kind, "any") == 0 ? "full" : kind;
 }
 
-static int add_sliver(struct db_conn *c, const struct slice_row *slice, const char *reservation,
+static int add_sliver(struct db_conn *c, const struct aggregate *am, const struct slice_row *slice, const char *reservation,
                       const json *want, const char *node, struct err *err) {
     struct sliver s AUTO_SLIVER = {
         .vcpus = json_get_int(want, "vcpus", 1),
@@ -105,7 +108,7 @@ static int add_sliver(struct db_conn *c, const struct slice_row *slice, const ch
     snprintf(s.node, sizeof s.node, "%s", node);
     snprintf(s.kind, sizeof s.kind, "%s", kind_of(want));
     if (fill_vnics(c, &s, err)) return -1;
-    return sliver_add(c, &s, err);
+    return sliver_add(c, &s, err) || address_take(c, am, &s, err) ? -1 : 0;
 }
 
 static void wish_of(const json *want, struct placement_wish *w) {
@@ -118,8 +121,10 @@ static void wish_of(const json *want, struct placement_wish *w) {
         .disk_mib = json_get_int(want, "disk_mib", 1024),
     };
     const json *vnics = json_get(want, "vnics");
-    for (size_t i = 0; i < json_length(vnics); i++)
+    for (size_t i = 0; i < json_length(vnics); i++) {
+        w->is_public |= json_get_bool(json_at(vnics, i), "public", false);
         w->rate_kbps += json_get_int(json_at(vnics, i), "rate_kbps", 0);
+    }
 }
 
 static int place_all(struct db_conn *c, struct allocate *a, const json *names,
@@ -127,7 +132,7 @@ static int place_all(struct db_conn *c, struct allocate *a, const json *names,
     size_t count = json_length(names);
     for (size_t i = 0; i < count; i++)
         wish_of(topology_sliver(a->topology, json_str(json_at(names, i))), &wishes[i]);
-    if (node_all(c, nodes, err)) return -1;
+    if (node_all(c, nodes, err) || address_offer(c, a->am, nodes, err)) return -1;
     return placement_search(nodes, wishes, count, a->am->config->cpu_overcommit_percent,
                             &a->reasons, err);
 }
@@ -145,7 +150,7 @@ static void free_those_that_leave(const struct rehearsal *r, struct node_list *n
     for (size_t i = 0; i < r->have->count; i++) {
         const struct sliver *s = &r->have->rows[i];
         if (!leaves(r->plan, s->name)) continue;
-        const struct placement_wish was = { .vcpus = s->vcpus, .memory_mib = s->memory_mib,
+        const struct placement_wish was = { .is_public = sliver_public_vnic(s) != NULL, .vcpus = s->vcpus, .memory_mib = s->memory_mib,
                                             .disk_mib = s->disk_mib, .rate_kbps = s->rate_kbps };
         for (size_t k = 0; k < nodes->count; k++)
             if (!strcmp(nodes->rows[k].name, s->node)) placement_use(&nodes->rows[k], &was, -1);
@@ -163,7 +168,7 @@ int allocate_rehearse(struct db_conn *c, void *arg, struct err *err) {
         wish_of(topology_sliver(r->topology, i < made ? json_str(json_at(create, i))
                                                       : json_get_str(json_at(replace, i - made), "name")),
                 &wishes[i]);
-    if (node_all(c, &nodes, err)) return -1;
+    if (node_all(c, &nodes, err) || address_offer(c, r->am, &nodes, err)) return -1;
     free_those_that_leave(r, &nodes);
     struct err why = ERR_INIT;
     json *reasons = NULL;
@@ -190,7 +195,7 @@ int allocate(struct db_conn *c, void *arg, struct err *err) {
     struct slice_row slice;
     struct sliver_list have AUTO_SLIVERS = { 0 };
     if (slice_ensure(c, a->slice_urn, a->who->target_expires_ms, &slice, err) ||
-        sliver_of_slice(c, slice.id, &have, err))
+        sliver_of_slice(c, slice.id, &have, err) || address_sweep(c, err))
         return -1;
     json *plan AUTO_JSON = topology_plan(a->topology, &have);
     const json *names = json_get(plan, "create");
@@ -205,7 +210,7 @@ int allocate(struct db_conn *c, void *arg, struct err *err) {
     for (size_t i = 0; i < json_length(links); i++)
         if (add_link(c, slice.id, json_at(links, i), err)) return -1;
     for (size_t i = 0; i < count; i++)
-        if (add_sliver(c, &slice, a->id, topology_sliver(a->topology, wishes[i].name),
+        if (add_sliver(c, a->am, &slice, a->id, topology_sliver(a->topology, wishes[i].name),
                        nodes.rows[wishes[i].chosen].name, err))
             return -1;
     log_info("allocated", "reservation=%s slice=%s slivers=%zu", a->id, slice.urn, count);

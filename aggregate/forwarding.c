@@ -3,6 +3,7 @@
 #include "agents.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "site.h"
 #include "slice.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ static const char SQL_NEXT[] =
     " WHERE node.state IN ('ready', 'draining') ORDER BY since_ms LIMIT 1";
 
 struct view {
+    const struct sites *sites;
     const char *slice, *skip;
     struct sliver_list slivers;
     struct node_list nodes;
@@ -44,6 +46,24 @@ static const struct node *node_named(const struct view *v, const char *name) {
     return NULL;
 }
 
+/* Its public address, and where it is translated. */
+static void add_public(const struct view *v, const struct vnic *n, json *ret) {
+    const struct site *site = n->public_address[0] ? site_named(v->sites, n->public_site) : NULL;
+    const struct node *gateway = site ? node_named(v, site->gateway) : NULL;
+    if (!gateway || !gateway->vtep[0]) return;
+    json *p = json_set_str(json_object(), "address", n->public_address);
+    json_set_str(p, "gateway", gateway->urn);
+    json_set(ret, "public", json_set_str(p, "vtep", gateway->vtep));
+}
+
+/* The same MAC address at every site, so that a guest that moves need not ask again. */
+static json *router_of(const struct vnic *n) {
+    char mac[18];
+    unsigned vni = (unsigned)n->vni;
+    snprintf(mac, sizeof mac, "52:4b:00:%02x:%02x:%02x", vni >> 16 & 0xff, vni >> 8 & 0xff, vni & 0xff);
+    return json_set_str(json_set_str(json_object(), "address", n->router), "mac", mac);
+}
+
 static json *vnic_at(const struct view *v, const struct sliver *s, const struct vnic *n) {
     const struct node *node = node_named(v, s->node);
     if (!node) return NULL;
@@ -56,6 +76,7 @@ static json *vnic_at(const struct view *v, const struct sliver *s, const struct 
     json_set_int(j, "rate_kbps", n->rate_kbps);
     json_set_str(j, "node", node->urn);
     json_set_str(j, "vtep", node->vtep);
+    add_public(v, n, j);
     return json_set_bool(j, "egress", true);
 }
 
@@ -65,6 +86,7 @@ static json *link_of(json *links, const struct vnic *n) {
     json *link = json_object();
     json_set_str(link, "name", n->link);
     json_set_int(link, "vni", n->vni);
+    if (n->router[0]) json_set(link, "router", router_of(n));
     json_set(link, "vnics", json_array());
     json_add(links, link);
     return link;
@@ -84,10 +106,18 @@ static json *document(const struct view *v) {
     return json_set(j, "links", links);
 }
 
+/* Gateways of all sites hear of a slice with public vNICs: also the one that it has just left. */
+static bool translates(const struct view *v, const char *node) {
+    if (!site_is_gateway(v->sites, node)) return false;
+    for (size_t i = 0; i < v->slivers.count; i++)
+        if (sliver_public_vnic(&v->slivers.rows[i])) return true;
+    return false;
+}
+
 static bool holds(const struct view *v, const char *node) {
     for (size_t i = 0; i < v->slivers.count; i++)
         if (strcmp(v->slivers.rows[i].node, node) == 0) return true;
-    return false;
+    return translates(v, node);
 }
 
 static bool reachable(const struct node *n) {
@@ -98,13 +128,9 @@ struct place {
     const char *slice, *node;
 };
 
-int forwarding_owe(struct db_conn *c, const char *slice, const char *node, struct err *err) {
-    return db_exec(c, NULL, err, SQL_BEHIND, "ssi", slice, node, clock_wall_ms());
-}
-
 static int behind_fn(struct db_conn *c, void *arg, struct err *err) {
     struct place *p = arg;
-    return forwarding_owe(c, p->slice, p->node, err);
+    return db_exec(c, NULL, err, SQL_BEHIND, "ssi", p->slice, p->node, clock_wall_ms());
 }
 
 static int caught_up_fn(struct db_conn *c, void *arg, struct err *err) {
@@ -122,7 +148,7 @@ struct push {
 
 static int push(struct aggregate *am, const struct push *how, size_t *ret_nodes, struct err *err) {
     const char *slice = how->slice, *only = how->only, *also = how->also;
-    struct view v CLEANUP(view_done) = { .slice = slice, .skip = how->skip };
+    struct view v CLEANUP(view_done) = { .sites = am->sites, .slice = slice, .skip = how->skip };
     if (db_write(am->db, view_fn, &v, err)) return -1;
     json *body AUTO_JSON = document(&v);
     struct agents_each *calls = xcalloc(v.nodes.count, sizeof *calls);

@@ -16,6 +16,8 @@ static char *network_config(const struct sliver *s) {
         buf_puts(&b, "    addresses:\n");
         for (size_t k = 0; k < json_length(v->addresses); k++)
             buf_printf(&b, "      - %s\n", json_str(json_at(v->addresses, k)));
+        if (v->is_public)
+            buf_printf(&b, "    routes:\n      - to: 0.0.0.0/0\n        via: %s\n", v->router);
     }
     return buf_steal(&b);
 }

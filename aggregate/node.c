@@ -1,6 +1,5 @@
 #include "node.h"
 
-#include "audit.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/log.h"
@@ -110,6 +109,7 @@ void node_done(struct node *n) {
 void node_list_done(struct node_list *l) {
     for (size_t i = 0; i < l->count; i++) node_done(&l->rows[i]);
     free(l->rows);
+    free(l->pools);
     *l = (struct node_list){ 0 };
 }
 
@@ -211,7 +211,6 @@ int node_report(void *ctx, const struct http_request *req, struct http_reply *re
         return -1;
     }
     node_watch_heard(am->nodes, r.name, json_get(req->body, "slivers"));
-    audit_reported(am, r.name, json_get(req->body, "slivers"));
     events_wake(am->events);
     char when[CLOCK_TEXT_BYTES];
     reply->body = json_object();
@@ -239,6 +238,7 @@ static json *node_json(struct aggregate *am, const struct node *n) {
     json_set_str(j, "state", n->state);
     json_set_str(j, "host", n->host);
     json_set_str(j, "vtep", n->vtep);
+    json_set_str(j, "site", n->site);
     json_set_int(j, "heard_ms", node_watch_age_ms(am->nodes, n->name));
     json_set_int(j, "slivers", n->slivers);
     int64_t until = lease_until_ms(am, n->name);

@@ -22,12 +22,17 @@ struct node {
     int64_t used_vcpus, used_memory_mib, used_disk_mib, used_rate_kbps;
     int64_t slivers;
     json *capabilities;
+    char site[64];
+    int64_t *public_free;       /* addresses of its site that nobody has, shared by its nodes; NULL: none.
+                                 * Into node_list.pools; address_offer() fills it in */
+    const char *public_problem; /* a reason of placement why none can be given; NULL: none */
 };
 void node_done(struct node *n);
 #define AUTO_NODE CLEANUP(node_done)
 struct node_list {
     struct node *rows;
     size_t count;
+    int64_t *pools; /* see node.public_free */
 };
 void node_list_done(struct node_list *l);
 

@@ -6,12 +6,13 @@
 
 static const char SQL_REPORT[] =
     "INSERT INTO node (name, urn, state, host, port, tunnel_port, vtep, boot_id, vcpus, memory_mib,"
-    " disk_mib, rate_kbps, capabilities, added_ms)"
-    " VALUES (?1, ?2, 'joining', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    " disk_mib, rate_kbps, capabilities, added_ms, site)"
+    " VALUES (?1, ?2, 'joining', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
     " ON CONFLICT (name) DO UPDATE SET urn = ?2, host = ?3, port = ?4, tunnel_port = ?5, vtep = ?6,"
-    " boot_id = ?7, vcpus = ?8, memory_mib = ?9, disk_mib = ?10, rate_kbps = ?11, capabilities = ?12"
+    " boot_id = ?7, vcpus = ?8, memory_mib = ?9, disk_mib = ?10, rate_kbps = ?11, capabilities = ?12,"
+    " site = ?14"
     " WHERE (host, port, tunnel_port, vtep, boot_id, vcpus, memory_mib, disk_mib, rate_kbps,"
-    " capabilities) IS NOT (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    " capabilities, site) IS NOT (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14)";
 /* What slivers and claims use, beside what the node has. */
 #define SQL_NODES \
     "SELECT node.*, COALESCE(u.vcpus, 0) AS used_vcpus, COALESCE(u.memory_mib, 0) AS used_memory," \
@@ -30,14 +31,14 @@ static const char SQL_STATE[] = "UPDATE node SET state = ?2 WHERE name = ?1";
 int node_db_report(struct db_conn *c, const char *name, const char *urn, const json *report,
                    struct err *err) {
     const json *at = json_get(report, "addresses"), *has = json_get(report, "resources");
-    const char *vtep = json_get_str(at, "vtep");
+    const char *vtep = json_get_str(at, "vtep"), *site = json_get_str(report, "site");
     char *capabilities AUTO_FREE = json_text(json_get(report, "capabilities"));
-    return db_exec(c, NULL, err, SQL_REPORT, "sssiissiiiisi", name, urn, json_get_str(at, "host"),
+    return db_exec(c, NULL, err, SQL_REPORT, "sssiissiiiisis", name, urn, json_get_str(at, "host"),
                    json_get_int(at, "port", 0), json_get_int(at, "tunnel_port", 0),
                    vtep ? vtep : "", json_get_str(report, "boot_id"),
                    json_get_int(has, "vcpus", 0), json_get_int(has, "memory_mib", 0),
                    json_get_int(has, "disk_mib", 0), json_get_int(has, "port_rate_kbps", 0),
-                   capabilities, clock_wall_ms());
+                   capabilities, clock_wall_ms(), site ? site : "default");
 }
 
 int node_db_set_state(struct db_conn *c, const char *name, const char *state, struct err *err) {
@@ -63,6 +64,7 @@ static void from_row(struct db_stmt *q, struct node *n) {
     snprintf(n->state, sizeof n->state, "%s", db_text(q, "state"));
     snprintf(n->host, sizeof n->host, "%s", db_text(q, "host"));
     snprintf(n->vtep, sizeof n->vtep, "%s", db_text(q, "vtep"));
+    snprintf(n->site, sizeof n->site, "%s", db_text(q, "site"));
     const char *text = db_text(q, "capabilities");
     n->capabilities = json_parse(text, strlen(text), NULL);
 }

@@ -16,6 +16,14 @@ static int preference(const json *targets, const char *node) {
     return -1;
 }
 
+static bool at_home(const struct node *n, const struct placement_wish *w) {
+    return w->has_site && strcmp(w->has_site, n->site) == 0;
+}
+
+static bool takes_address(const struct node *n, const struct placement_wish *w) {
+    return w->is_public && !at_home(n, w);
+}
+
 struct placement_refusal placement_fits(const struct node *n, const struct placement_wish *w,
                                         int64_t overcommit) {
     if (w->avoid && strcmp(n->name, w->avoid) == 0) return (struct placement_refusal){ "not_wanted", 0, 0 };
@@ -26,12 +34,16 @@ struct placement_refusal placement_fits(const struct node *n, const struct place
     if (barred) return (struct placement_refusal){ barred, 0, 0 };
     if (strcmp(n->state, "ready")) return (struct placement_refusal){ "state", 0, 0 };
     if (!supports(n, w->kind)) return (struct placement_refusal){ "kind", 0, 0 };
+    bool address = takes_address(n, w);
+    if (w->stays && w->has_site && !at_home(n, w)) return (struct placement_refusal){ "other_site", 0, 0 };
+    if (address && n->public_problem) return (struct placement_refusal){ n->public_problem, 0, 0 };
     const struct placement_refusal sums[] = {
         { "vcpus", w->vcpus, n->vcpus * overcommit / 100 - n->used_vcpus },
         { "memory_mib", w->memory_mib, n->memory_mib - n->used_memory_mib },
         { "disk_mib", w->disk_mib, n->disk_mib - n->used_disk_mib },
         /* a rate of 0 is "not known": nothing is promised and nothing refused */
         { "rate_kbps", n->rate_kbps ? w->rate_kbps : 0, n->rate_kbps - n->used_rate_kbps },
+        { "public_addresses", address, n->public_free ? *n->public_free : 0 },
     };
     for (size_t i = 0; i < COUNT_OF(sums); i++)
         if (sums[i].need > 0 && sums[i].need > sums[i].free) return sums[i];
@@ -43,6 +55,7 @@ void placement_use(struct node *n, const struct placement_wish *w, int sign) {
     n->used_memory_mib += sign * w->memory_mib;
     n->used_disk_mib += sign * w->disk_mib;
     n->used_rate_kbps += sign * w->rate_kbps;
+    if (n->public_free && takes_address(n, w)) *n->public_free -= sign;
 }
 
 /* The permille of memory that stays free, less a quarter for each of this request's slivers that is

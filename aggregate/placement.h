@@ -19,14 +19,17 @@ struct placement_wish {
     const char *avoid; /* a node that it must not get, NULL: none */
     const json *targets; /* names of the only nodes that it may get, the best first; NULL or []: any */
     const json *barred; /* {node: reason}: others that it must not get, NULL: none */
+    bool is_public;       /* it needs a public address of its node's site */
+    const char *has_site; /* it has one of that site already, NULL: none */
+    bool stays;           /* it must keep that one: no node of another site */
     int64_t vcpus, memory_mib, disk_mib, rate_kbps;
     int chosen; /* out: index into nodes, or -1 */
 };
 
 /* nodes: their used_* are counted up as slivers are placed. 0, or -1 with ERR_NO_SPACE (message
  * for people) and *ret_reasons: [{sliver, node, reason, need, free}], reason one of "state",
- * "kind", "vcpus", "memory_mib", "disk_mib", "rate_kbps", "not_wanted", "unknown_node", or the word of
- * `barred`. */
+ * "kind", "vcpus", "memory_mib", "disk_mib", "rate_kbps", "public_addresses", "no_gateway",
+ * "other_site", "not_wanted", "unknown_node", or the word of `barred`. */
 int placement_choose(struct node_list *nodes, struct placement_wish *wishes, size_t count,
                      int64_t cpu_overcommit_percent, json **ret_reasons, struct err *err);
 

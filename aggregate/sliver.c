@@ -14,6 +14,12 @@
 
 #define TICKET_MS 60000
 
+const struct vnic *sliver_public_vnic(const struct sliver *s) {
+    for (size_t i = 0; i < s->vnic_count; i++)
+        if (s->vnics[i].is_public) return &s->vnics[i];
+    return NULL;
+}
+
 static json *vnic_json(const struct vnic *v) {
     json *j = json_object();
     json_set_str(j, "name", v->name);
@@ -22,6 +28,8 @@ static json *vnic_json(const struct vnic *v) {
     json_set_int(j, "vni", v->vni);
     json_set_int(j, "mtu", v->mtu);
     json_set_int(j, "rate_kbps", v->rate_kbps);
+    if (v->is_public) json_set_bool(j, "public", true);
+    if (v->public_address[0]) json_set_str(j, "public_address", v->public_address);
     return json_set(j, "addresses", json_copy(v->addresses));
 }
 
@@ -68,6 +76,8 @@ json *sliver_spec(struct aggregate *am, const struct sliver *s, const char *node
     for (size_t i = 0; i < s->vnic_count; i++) {
         json *v = vnic_json(&s->vnics[i]);
         json_del(v, "link");
+        json_del(v, "public");
+        json_del(v, "public_address");
         json_add(vnics, v);
     }
     json_set(j, "vnics", vnics);

@@ -19,6 +19,10 @@ struct vnic {
     char name[64], link[64], mac[18];
     int64_t position, rate_kbps, vni, mtu;
     json *addresses;
+    char router[16];         /* of its link, IPv4; "": none */
+    bool is_public;
+    char public_address[16]; /* IPv4, "": none (address.h) */
+    char public_site[64];    /* whose it is */
 };
 struct sliver {
     char id[37], urn[256], slice[37], reservation[37], name[64];
@@ -30,6 +34,8 @@ struct sliver {
     size_t vnic_count;
 };
 void sliver_done(struct sliver *s);
+/* The vNIC that is to have a public address; NULL: none. */
+const struct vnic *sliver_public_vnic(const struct sliver *s);
 #define AUTO_SLIVER CLEANUP(sliver_done)
 struct sliver_list {
     struct sliver *rows;

@@ -1,5 +1,6 @@
 #include "sliver.h"
 
+#include "address.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "event.h"
@@ -16,16 +17,18 @@ static const char SQL_OF_RESERVATION[] =
 static const char SQL_OF_NODE[] =
     "SELECT * FROM sliver WHERE node = ? AND allocation <> 'unallocated' ORDER BY memory_mib, name";
 static const char SQL_VNICS[] =
-    "SELECT vnic.*, link.vni, link.mtu FROM vnic JOIN sliver ON sliver.id = vnic.sliver"
+    "SELECT vnic.*, link.vni, link.mtu, link.router, p.address AS public_address, p.site AS public_site"
+    " FROM vnic JOIN sliver ON sliver.id = vnic.sliver"
     " JOIN link ON link.slice = sliver.slice AND link.name = vnic.link"
+    " LEFT JOIN public_address AS p ON p.sliver = vnic.sliver AND p.vnic = vnic.name AND p.state = 'used'"
     " WHERE vnic.sliver = ? ORDER BY position";
 static const char SQL_ADD[] =
     "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node, epoch, kind,"
     " vcpus, memory_mib, disk_mib, rate_kbps, wanted, created_ms)"
     " VALUES (?, ?, ?, ?, ?, 'allocated', 'notready', ?, 1, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_ADD_VNIC[] =
-    "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)";
+    "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps, public)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_STATE[] = "UPDATE sliver SET state = ?2, reason = ?3 WHERE id = ?1";
 static const char SQL_ALLOCATION[] = "UPDATE sliver SET allocation = ?2 WHERE id = ?1";
 static const char SQL_DROP_VNICS[] = "DELETE FROM vnic WHERE sliver = ?";
@@ -95,6 +98,10 @@ static int read_vnics(struct db_conn *c, struct sliver *s, struct err *err) {
         TEXT(q, v, name);
         TEXT(q, v, link);
         TEXT(q, v, mac);
+        TEXT(q, v, router);
+        TEXT(q, v, public_address);
+        TEXT(q, v, public_site);
+        v->is_public = db_int(q, "public");
         v->position = db_int(q, "position");
         v->rate_kbps = db_int(q, "rate_kbps");
         v->vni = db_int(q, "vni");
@@ -157,8 +164,8 @@ int sliver_add(struct db_conn *c, const struct sliver *s, struct err *err) {
     for (size_t i = 0; i < s->vnic_count; i++) {
         const struct vnic *v = &s->vnics[i];
         char *addresses AUTO_FREE = json_text(v->addresses);
-        if (db_exec(c, NULL, err, SQL_ADD_VNIC, "ssisssi", s->id, v->name, v->position, v->link,
-                    v->mac, addresses, v->rate_kbps))
+        if (db_exec(c, NULL, err, SQL_ADD_VNIC, "ssisssii", s->id, v->name, v->position, v->link,
+                    v->mac, addresses, v->rate_kbps, (int64_t)v->is_public))
             return err_wrap(err, "vNIC %s of sliver %s (%s)", v->name, s->name, v->mac);
     }
     return 0;
@@ -201,8 +208,8 @@ int sliver_set_state(struct db_conn *c, const char *id, const char *state, const
 int sliver_set_allocation(struct db_conn *c, const char *id, const char *allocation,
                           struct err *err) {
     if (db_exec(c, NULL, err, SQL_ALLOCATION, "ss", id, allocation)) return -1;
-    if (strcmp(allocation, "unallocated") == 0) /* its MAC addresses are free again */
-        return db_exec(c, NULL, err, SQL_DROP_VNICS, "s", id);
+    if (strcmp(allocation, "unallocated") == 0) /* its addresses are free again */
+        return address_release(c, id, err) || db_exec(c, NULL, err, SQL_DROP_VNICS, "s", id) ? -1 : 0;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "ticker.h"
 
+#include "address.h"
 #include "forwarding.h"
 #include "migration/debt.h"
 #include "node.h"
@@ -25,6 +26,7 @@ static void *run(void *arg) {
         reservation_tick(t->am);
         debt_tick(t->am);
         forwarding_tick(t->am);
+        address_tick(t->am);
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += TICK_S;

@@ -10,6 +10,8 @@ static char *addresses(const json *vnics) {
         const json *list = json_get(json_at(vnics, i), "addresses");
         for (size_t k = 0; k < json_length(list); k++)
             buf_printf(&b, "%s%s", b.length ? ", " : "", json_str(json_at(list, k)));
+        const char *outside = json_get_str(json_at(vnics, i), "public_address");
+        if (outside) buf_printf(&b, "%spublic %s", b.length ? ", " : "", outside);
     }
     return b.length ? buf_steal(&b) : xstrdup("-");
 }
@@ -24,6 +26,8 @@ static char *vnics(const json *list) {
         int64_t rate = json_get_int(v, "rate_kbps", 0);
         buf_printf(&b, "%s%s on %s  %s  %s", b.length ? "\n" : "", name ? name : "?",
                    link ? link : "?", mac ? mac : "?", at);
+        const char *outside = json_get_str(v, "public_address");
+        if (outside) buf_printf(&b, "  public %s", outside);
         if (rate) buf_printf(&b, "  %lld kbit/s", (long long)rate);
     }
     return b.length ? buf_steal(&b) : xstrdup("-");

@@ -26,6 +26,16 @@ static char **string_of(const struct config_row *row, void *target) {
     return (char **)((char *)target + row->offset);
 }
 
+static struct config_entry **list_of(const struct config_row *row, void *target) {
+    return (struct config_entry **)((char *)target + row->offset);
+}
+
+const char *config_entry_of(const struct config_entry *list, const char *name) {
+    for (; list; list = list->next)
+        if (strcmp(list->name, name) == 0) return list->value;
+    return NULL;
+}
+
 static const void *value_of(const struct config_row *row, const void *target) {
     return (const char *)target + row->offset;
 }
@@ -65,6 +75,9 @@ static int set_value(const struct config_row *row, const char *text, void *targe
     case CONFIG_STRING:
         free(*string_of(row, target));
         *string_of(row, target) = xstrdup(text);
+        break;
+    case CONFIG_TABLE: /* has no value of its own, see add_entry() */
+        break;
     }
     return 0;
 }
@@ -90,10 +103,39 @@ static int fault(struct reading *r, const char *what, const char *name) {
     return 0;
 }
 
+/* "east" of [site.east] where the row says [site.*]; NULL: another section. */
+static const char *member_of(const struct config_row *row, const char *section) {
+    size_t stem = strlen(row->section) - 1; /* without the asterisk */
+    if (row->type != CONFIG_TABLE || strncmp(row->section, section, stem) || !section[stem])
+        return NULL;
+    return section + stem;
+}
+
+static bool is_section(const struct config_row *row, const char *section) {
+    return row->type == CONFIG_TABLE ? member_of(row, section) != NULL
+                                     : strcmp(row->section, section) == 0;
+}
+
 static bool has_section(const struct reading *r, const char *section) {
     for (size_t i = 0; i < r->count; i++)
-        if (strcmp(r->rows[i].section, section) == 0) return true;
+        if (is_section(&r->rows[i], section)) return true;
     return false;
+}
+
+/* inih cuts a section's name to this, its terminating NUL included, without a word. */
+#define SECTION_BYTES 50
+
+static int add_entry(struct reading *r, const struct config_row *row, const char *section,
+                     const char *value) {
+    const char *name = member_of(row, section);
+    if (strlen(section) + 1 >= SECTION_BYTES) return fault(r, "the section's name is too long:", section);
+    struct config_entry **at = list_of(row, r->target);
+    for (; *at; at = &(*at)->next)
+        if (strcmp((*at)->name, name) == 0) return fault(r, "set a second time:", row->key);
+    *at = xcalloc(1, sizeof **at);
+    (*at)->name = xstrdup(name);
+    (*at)->value = xstrdup(value);
+    return 1;
 }
 
 /* inih's callback: non-zero to go on. */
@@ -102,7 +144,8 @@ static int on_value(void *arg, const char *section, const char *key, const char 
     if (r->failed) return 0;
     for (size_t i = 0; i < r->count; i++) {
         const struct config_row *row = &r->rows[i];
-        if (strcmp(row->section, section) || strcmp(row->key, key)) continue;
+        if (!is_section(row, section) || strcmp(row->key, key)) continue;
+        if (row->type == CONFIG_TABLE) return add_entry(r, row, section, value);
         if (r->seen[i]) return fault(r, "set a second time:", key);
         r->seen[i] = true;
         if (set_value(row, value, r->target, r->err) == 0) return 1;
@@ -146,7 +189,7 @@ static int parse(struct reading *r) {
 static int check_required(const struct reading *r) {
     for (size_t i = 0; i < r->count; i++) {
         const struct config_row *row = &r->rows[i];
-        if (row->otherwise || r->seen[i]) continue;
+        if (row->otherwise || r->seen[i] || row->type == CONFIG_TABLE) continue;
         err_set(r->err, ERR_INVALID, "%s: %s is missing in section [%s]", r->path, row->key,
                 row->section);
         return err_remedy(r->err, "%s", row->help);
@@ -178,6 +221,7 @@ int config_load(const char *path, const struct config_row *rows, size_t count, v
                 struct err *err) {
     for (size_t i = 0; i < count; i++)
         if (rows[i].type == CONFIG_STRING) *string_of(&rows[i], target) = NULL;
+        else if (rows[i].type == CONFIG_TABLE) *list_of(&rows[i], target) = NULL;
     bool *seen AUTO_FREE = xcalloc(count + 1, sizeof *seen);
     struct err own = ERR_INIT;
     struct reading r = {
@@ -189,8 +233,19 @@ int config_load(const char *path, const struct config_row *rows, size_t count, v
     return -1;
 }
 
+static void free_entries(struct config_entry **list) {
+    while (*list) {
+        struct config_entry *first = *list;
+        *list = first->next;
+        free(first->name);
+        free(first->value);
+        free(first);
+    }
+}
+
 void config_free(const struct config_row *rows, size_t count, void *target) {
     for (size_t i = 0; i < count; i++) {
+        if (rows[i].type == CONFIG_TABLE) free_entries(list_of(&rows[i], target));
         if (rows[i].type != CONFIG_STRING) continue;
         free(*string_of(&rows[i], target));
         *string_of(&rows[i], target) = NULL;
@@ -200,11 +255,12 @@ void config_free(const struct config_row *rows, size_t count, void *target) {
 /* --- printing --- */
 
 static void print_comment(FILE *out, const struct config_row *row) {
-    fprintf(out, "# %s", row->help ? row->help : "");
+    bool member = row->type == CONFIG_TABLE;
+    fprintf(out, "# %s%s%s", member ? row->key : "", member ? ": " : "", row->help ? row->help : "");
     if (row->type == CONFIG_INT)
         fprintf(out, " From %lld to %lld%s%s.", (long long)row->min, (long long)row->max,
                 row->unit ? " " : "", row->unit ? row->unit : "");
-    if (!row->otherwise) fprintf(out, " Required.");
+    if (!row->otherwise && row->type != CONFIG_TABLE) fprintf(out, " Required.");
     fprintf(out, "\n");
 }
 
@@ -221,14 +277,56 @@ static void print_value(FILE *out, const struct config_row *row, const void *tar
         break;
     case CONFIG_BOOL:
         fprintf(out, "%s = %s\n", row->key, *(const bool *)value ? "yes" : "no");
+        break;
+    case CONFIG_TABLE: /* in sections of their own, see print_members() */
+        break;
     }
+}
+
+/* One section of a family: what its rows say for that name. */
+static void print_member(FILE *out, const struct config_row *rows, size_t count, const char *section,
+                         const char *name, const void *target) {
+    fprintf(out, "\n[%.*s%s]\n", (int)strlen(section) - 1, section, name);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(rows[i].section, section) != 0) continue;
+        const char *value =
+            config_entry_of(*(const struct config_entry *const *)value_of(&rows[i], target), name);
+        if (value) fprintf(out, "%s = %s\n", rows[i].key, value);
+    }
+}
+
+static bool printed_before(const struct config_row *rows, size_t row, const char *name,
+                           const void *target) {
+    for (size_t i = 0; i < row; i++)
+        if (strcmp(rows[i].section, rows[row].section) == 0 &&
+            config_entry_of(*(const struct config_entry *const *)value_of(&rows[i], target), name))
+            return true;
+    return false;
+}
+
+static void print_members(FILE *out, const struct config_row *rows, size_t count, const void *target) {
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].type != CONFIG_TABLE) continue;
+        const struct config_entry *e = *(const struct config_entry *const *)value_of(&rows[i], target);
+        for (; e; e = e->next)
+            if (!printed_before(rows, i, e->name, target))
+                print_member(out, rows, count, rows[i].section, e->name, target);
+    }
+}
+
+/* A family has no section of its own: it is described in comments. */
+static void print_heading(FILE *out, const struct config_row *row, bool first) {
+    size_t length = strlen(row->section);
+    if (row->type != CONFIG_TABLE) fprintf(out, "%s[%s]\n", first ? "" : "\n", row->section);
+    else fprintf(out, "\n# [%.*sNAME], any number of them\n", (int)length - 1, row->section);
 }
 
 void config_print(FILE *out, const struct config_row *rows, size_t count, const void *target) {
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(rows[i].section, rows[i - 1].section) != 0)
-            fprintf(out, "%s[%s]\n", i ? "\n" : "", rows[i].section);
+            print_heading(out, &rows[i], i == 0);
         print_comment(out, &rows[i]);
         print_value(out, &rows[i], target);
     }
+    print_members(out, rows, count, target);
 }

@@ -17,7 +17,19 @@ enum config_type {
     CONFIG_STRING, /* char * (owned by the struct) */
     CONFIG_INT,    /* int64_t, with min and max; unit names it, e.g. "ms" */
     CONFIG_BOOL,   /* bool */
+    CONFIG_TABLE,  /* struct config_entry *: the key's value in each section of a family, see below */
 };
+
+/* A row whose section is "site.*" stands for the sections [site.east], [site.west], ... of the file. Its
+ * value is the list of what they say for that key, in the file's order; NULL: no such section says it.
+ * Such a row has no default and is never required. */
+struct config_entry {
+    struct config_entry *next;
+    char *name; /* "east" */
+    char *value;
+};
+/* The family's value of that name; NULL: not said. */
+const char *config_entry_of(const struct config_entry *list, const char *name);
 
 struct config_row {
     const char *section, *key;

@@ -1,6 +1,7 @@
 /* Step 2: the target, its capacity, and the next epoch: one transaction. */
 #include "steps_internal.h"
 
+#include "../address.h"
 #include "../placement.h"
 #include "debt.h"
 
@@ -13,7 +14,6 @@ static const char SQL_TAKE_EPOCH[] = "UPDATE sliver SET last_epoch = last_epoch 
 static const char SQL_LAST_EPOCH[] = "SELECT last_epoch FROM sliver WHERE id = ?";
 static const char SQL_ENDS[] =
     "UPDATE migration SET source = ?2, target = ?3, source_epoch = ?4, epoch = ?5 WHERE id = ?1";
-static const char SQL_UNCLAIM_HELD[] = "DELETE FROM claim WHERE sliver = ? AND operation <> ?";
 static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
 
 static struct placement_wish wish_of(const struct run *r) {
@@ -30,12 +30,23 @@ static struct placement_wish wish_of(const struct run *r) {
     };
 }
 
+/* A public address stays at its site: elsewhere it needs another one, if its policy lets it go there. */
+static void public_wish(const struct run *r, struct placement_wish *w) {
+    const char *rule = json_str(json_path(r->s.wanted, "migration.addresses"));
+    const struct vnic *v = sliver_public_vnic(&r->s);
+    if (!v) return;
+    w->is_public = true;
+    if (v->public_address[0]) w->has_site = v->public_site;
+    w->stays = rule && strcmp(rule, "keep") == 0;
+}
+
 static int try_nodes(struct db_conn *c, struct run *r, const json *barred, struct err *err) {
     struct node_list nodes CLEANUP(node_list_done) = { 0 };
     struct placement_wish wish = wish_of(r);
+    public_wish(r, &wish);
     json *reasons AUTO_JSON = NULL;
     wish.barred = barred;
-    int rc = node_all(c, &nodes, err) ||
+    int rc = node_all(c, &nodes, err) || address_offer(c, r->am, &nodes, err) ||
              placement_choose(&nodes, &wish, 1, r->am->config->cpu_overcommit_percent, &reasons, err);
     if (reasons) json_set(r->detail, "refused", json_ref(reasons));
     if (rc) return -1;
@@ -74,13 +85,12 @@ static int take_epoch(struct db_conn *c, struct run *r, struct err *err) {
 
 static int choose_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
-    /* What a drain had claimed for it in advance becomes its own claim. */
-    if (db_exec(c, NULL, err, SQL_UNCLAIM_HELD, "ss", r->s.id, r->m.id) || choose(c, r, err) ||
-        take_epoch(c, r, err)) return -1;
+    if (choose(c, r, err) || take_epoch(c, r, err)) return -1;
     snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
     r->m.source_epoch = r->s.epoch;
     return db_exec(c, NULL, err, SQL_CLAIM, "sssiiii", r->m.id, r->s.id, r->m.target, r->s.vcpus,
                    r->s.memory_mib, r->s.disk_mib, r->s.rate_kbps) ||
+                   address_claim(c, r->am, &r->s, r->m.target, r->m.id, err) ||
                    db_exec(c, NULL, err, SQL_ENDS, "sssii", r->m.id, r->m.source, r->m.target,
                            r->m.source_epoch, r->m.epoch)
                ? -1
@@ -98,7 +108,7 @@ int choose_run(struct run *r, struct err *err) {
 }
 
 static int unclaim_fn(struct db_conn *c, void *arg, struct err *err) {
-    return db_exec(c, NULL, err, SQL_UNCLAIM, "s", arg);
+    return db_exec(c, NULL, err, SQL_UNCLAIM, "s", arg) || address_unclaim(c, arg, err) ? -1 : 0;
 }
 
 int choose_undo(struct run *r, struct err *err) {

@@ -9,6 +9,7 @@
  */
 #include "migration.h"
 
+#include "../address.h"
 #include "../agents.h"
 #include "../event.h"
 #include "debt.h"
@@ -61,7 +62,8 @@ static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
     return sliver_set_owner(c, r->s.id, r->m.target, r->m.epoch, err) ||
                    db_exec(c, NULL, err, SQL_COMMITTED, "s", r->m.id) ||
-                   db_exec(c, NULL, err, SQL_UNCLAIM, "s", r->m.id)
+                   db_exec(c, NULL, err, SQL_UNCLAIM, "s", r->m.id) ||
+                   address_commit(c, r->m.id, err)
                ? -1
                : 0;
 }
@@ -210,6 +212,8 @@ static json *summary(struct run *r) {
     json_set_str(j, "delivery", r->m.delivery);
     json_set_int(j, "attempts", r->m.attempt);
     json_set_int(j, "held_frames", json_get_int(r->m.facts, "held_frames", 0));
+    if (json_has(r->m.facts, "address"))
+        json_set(j, "address", json_copy(json_get(r->m.facts, "address")));
     int64_t from, to;
     const char *paused = json_get_str(r->m.facts, "paused_at");
     const char *resumed = json_get_str(r->m.facts, "resumed_at");

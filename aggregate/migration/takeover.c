@@ -1,6 +1,7 @@
 /* Steps 9 to 12: after the commit. There is only forward; rows are repeated until they succeed. */
 #include "steps_internal.h"
 
+#include "../address.h"
 #include "../agents.h"
 #include "../forwarding.h"
 #include "common/log.h"
@@ -79,6 +80,17 @@ static void drain_source(struct run *r) {
     json_set_str(r->detail, "undrained", drain.msg);
 }
 
+/* Whoever follows the slice's events (its DNS, say) hears of another public address when it answers. */
+static void tell_address(struct run *r) {
+    struct err tell = ERR_INIT;
+    json *change = NULL;
+    if (address_tell(r->am, &r->s, r->m.id, &change, &tell))
+        log_warn("change of address not told yet", "migration=%s error=%s", r->m.id, tell.msg);
+    if (change) json_set(r->m.facts, "address", change);
+    if (json_has(r->m.facts, "address"))
+        json_set(r->detail, "address", json_copy(json_get(r->m.facts, "address")));
+}
+
 int openflow_run(struct run *r, struct err *err) {
     struct err push = ERR_INIT;
     size_t nodes = 0;
@@ -87,6 +99,7 @@ int openflow_run(struct run *r, struct err *err) {
         json_set_str(r->detail, "behind", push.msg);
     }
     json_set_int(r->detail, "nodes", (int64_t)nodes);
+    tell_address(r);
     if (r->how->source) drain_source(r);
     json *delivered AUTO_JSON = step_call(r, 12, r->m.target, "deliver", NULL, err);
     if (!delivered) return -1;

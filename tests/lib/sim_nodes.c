@@ -21,6 +21,7 @@ struct sim_node {
     enum sim_state state;
     int64_t epoch, fence, generation;
     bool forwards;      /* frames for the sliver end at this node's port */
+    char translates[16]; /* the sliver's public address, when this node is its gateway; "": is not */
     char migration[37]; /* "" for none */
     bool source;        /* its role there */
     enum delivery delivery;
@@ -95,6 +96,12 @@ int sim_running(const struct sim *s) {
     int n = 0;
     for (int i = 0; i < SIM_NODES; i++) n += s->nodes[i].state == SIM_RUNNING;
     return n;
+}
+
+const char *sim_translates(const struct sim *s, const char *node) {
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, node) == 0) return s->nodes[i].translates;
+    return "";
 }
 
 int sim_forwarders(const struct sim *s) {
@@ -339,6 +346,7 @@ static json *forwarding_call(struct sim *s, struct sim_node *n, const json *body
     }
     n->generation = generation;
     n->forwards = false;
+    n->translates[0] = '\0';
     const json *links = json_get(body, "links");
     for (size_t i = 0; i < json_length(links); i++) {
         const json *vnics = json_get(json_at(links, i), "vnics");
@@ -347,6 +355,9 @@ static json *forwarding_call(struct sim *s, struct sim_node *n, const json *body
             const char *node = strrchr(json_get_str(v, "node"), '+');
             if (!strcmp(json_get_str(v, "sliver"), s->sliver) && !strcmp(node + 1, n->name))
                 n->forwards = true;
+            const char *gateway = json_str(json_path(v, "public.gateway"));
+            if (gateway && !strcmp(strrchr(gateway, '+') + 1, n->name))
+                snprintf(n->translates, sizeof n->translates, "%s", json_str(json_path(v, "public.address")));
         }
     }
     return json_object();

@@ -48,6 +48,8 @@ int sim_most_running(const struct sim *s);
 int sim_leaks(const struct sim *s);
 /* Does this node deliver frames for the sliver to itself? How many do? */
 int sim_forwarders(const struct sim *s);
+/* The public address that this node translates for the sliver; "": none. */
+const char *sim_translates(const struct sim *s, const char *node);
 const char *sim_last_error(const struct sim *s);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "tests/lib/sim_nodes.h"
 
+#include "aggregate/address.h"
 #include "aggregate/event.h"
 #include "aggregate/forwarding.h"
 #include "aggregate/migration/debt.h"
@@ -39,6 +40,12 @@ static char db_path[64];
 static struct aggregate_config config = { .cpu_overcommit_percent = 400, .node_lost_ms = 10000,
                                           .store_url = (char *)(uintptr_t)"https://store" };
 
+/* h1 is alone at its site, h2 and h3 are at another one. */
+static struct site site_rows[] = { { "east", "h1", 0xcb007111, 1 }, { "west", "h2", 0xc6336411, 1 } };
+static struct sites sites = { site_rows, COUNT_OF(site_rows) };
+#define EAST_ADDRESS "203.0.113.17"
+#define WEST_ADDRESS "198.51.100.17"
+
 static void am_open(struct aggregate *am, struct sim *sim) {
     struct err err = ERR_INIT;
     *am = (struct aggregate){ .config = &config };
@@ -47,6 +54,7 @@ static void am_open(struct aggregate *am, struct sim *sim) {
     am->events = events_new();
     am->nodes = node_watch_new();
     am->agents = sim_agents(sim);
+    am->sites = &sites;
 }
 
 static void am_close(struct aggregate *am) {
@@ -64,9 +72,9 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
         snprintf(urn, sizeof urn, "urn:publicid:IDN+example.org+node+h%d", i);
         if (db_exec(c, NULL, err,
                     "INSERT INTO node (name, urn, state, host, port, vtep, vcpus, memory_mib,"
-                    " disk_mib, capabilities, added_ms) VALUES (?, ?, 'ready', 'h', 1, '10.0.0.1', 4,"
-                    " 4096, 65536, '{\"kinds\":[\"full\"]}', 0)",
-                    "ss", strrchr(urn, '+') + 1, urn))
+                    " disk_mib, capabilities, added_ms, site) VALUES (?, ?, 'ready', 'h', 1, '10.0.0.1', 4,"
+                    " 4096, 65536, '{\"kinds\":[\"full\"]}', 0, ?)",
+                    "sss", strrchr(urn, '+') + 1, urn, i == 1 ? "east" : "west"))
             return -1;
     }
     if (slice_ensure(c, "urn:publicid:IDN+example.org:demo+slice+ring", clock_wall_ms() + 3600000,
@@ -75,7 +83,8 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
                 "INSERT INTO reservation (id, slice, state, owner, created_ms, expires_ms)"
                 " VALUES (?, ?, 'provisioned', 'o', 0, ?)",
                 "ssi", RESERVATION, slice.id, clock_wall_ms() + 3600000) ||
-        db_exec(c, NULL, err, "INSERT INTO link (slice, name, vni, mtu) VALUES (?, 'lan', 5000, 1400)",
+        db_exec(c, NULL, err, "INSERT INTO link (slice, name, vni, mtu, router)"
+                " VALUES (?, 'lan', 5000, 1400, '10.1.0.254')",
                 "s", slice.id) ||
         db_exec(c, NULL, err,
                 "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node,"
@@ -84,13 +93,13 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
                 " '{\"digest\":\"d\",\"format\":\"qcow2\"}', 0)",
                 "sss", SLIVER, slice.id, RESERVATION) ||
         db_exec(c, NULL, err,
-                "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps)"
-                " VALUES (?, 'eth0', 0, 'lan', '52:4a:00:00:00:01', '[]', 0)",
+                "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps, public)"
+                " VALUES (?, 'eth0', 0, 'lan', '52:4a:00:00:00:01', '[\"10.1.0.1/24\"]', 0, 1)",
                 "s", SLIVER))
         return -1;
     struct sliver s AUTO_SLIVER = { 0 };
     const struct migration_wish wish = { "o", "request", NULL, wanted_delivery };
-    return sliver_get(c, SLIVER, &s, err) ||
+    return sliver_get(c, SLIVER, &s, err) || address_take(c, &(struct aggregate){ .sites = &sites }, &s, err) ||
                    migration_add_wish(c, &s, &wish, operation, err)
                ? -1
                : 0;
@@ -193,9 +202,43 @@ static void heal(struct story *t) {
     am_open(&am, t->sim);
     debt_tick(&am);
     for (int i = 0; i < 3; i++) forwarding_tick(&am);
+    address_tick(&am);
     ck_assert_int_eq(db_read(am.db, open_fn, &open, NULL), 0);
     for (int i = 0; i < open.count; i++) pay(&am, open.ids[i], "");
     am_close(&am);
+}
+
+struct held {
+    int rows, told;
+    char address[16];
+};
+
+static int held_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct held *h = arg;
+    struct db_stmt *q AUTO_STMT = db_query(
+        c, err,
+        "SELECT COUNT(*) AS n, MAX(address) AS address, (SELECT COUNT(*) FROM event WHERE kind ="
+        " 'sliver.address') AS told FROM public_address", "");
+    if (!q || db_step(q, err) != 1) return -1;
+    h->rows = (int)db_int(q, "n");
+    h->told = (int)db_int(q, "told");
+    snprintf(h->address, sizeof h->address, "%s", db_text(q, "address"));
+    return 0;
+}
+
+/* One address, of the site where the sliver is, translated by that site's gateway alone; and told once. */
+static void judge_address(struct story *t, struct aggregate *am, const char *home, const char *what, int n) {
+    struct held h = { .rows = 0 };
+    bool moved = strcmp(home, "h1") != 0;
+    const char *address = moved ? WEST_ADDRESS : EAST_ADDRESS;
+    ck_assert_int_eq(db_read(am->db, held_fn, &h, NULL), 0);
+    ck_assert_msg(h.rows == 1, "%s %d: %d addresses are not free", what, n, h.rows);
+    ck_assert_msg(!strcmp(h.address, address), "%s %d: %s at %s", what, n, h.address, home);
+    ck_assert_msg(h.told == moved, "%s %d: %d changes told", what, n, h.told);
+    if (!moved) return; /* nothing was told to any node, or it is as at the beginning */
+    ck_assert_msg(!strcmp(sim_translates(t->sim, "h2"), address), "%s %d: %s", what, n, sim_translates(t->sim, "h2"));
+    ck_assert_msg(!*sim_translates(t->sim, "h1"), "%s %d: %s", what, n, sim_translates(t->sim, "h1"));
+    ck_assert_msg(!*sim_translates(t->sim, "h3"), "%s %d: %s", what, n, sim_translates(t->sim, "h3"));
 }
 
 /* The verdict, from the nodes; and whether the database says the same. */
@@ -220,6 +263,7 @@ static void judge(struct story *t, const char *what, int n) {
     struct node target AUTO_NODE = { 0 };
     ck_assert_int_eq(node_find(&am, "h2", &target, NULL), 0);
     ck_assert_int_eq(target.used_memory_mib, strcmp(home, "h2") == 0 ? 128 : 0); /* no claim left */
+    judge_address(t, &am, home, what, n);
     am_close(&am);
     sim_free(t->sim);
 }

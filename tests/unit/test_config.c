@@ -10,6 +10,7 @@ struct sample {
     char *name, *place;
     int64_t port;
     bool loud;
+    struct config_entry *pools, *gateways;
 };
 static const struct config_row rows[] = {
     { "service", "name", CONFIG_STRING, offsetof(struct sample, name), 0, 0, NULL, NULL,
@@ -18,6 +19,8 @@ static const struct config_row rows[] = {
       "TCP port." },
     { "more", "place", CONFIG_STRING, offsetof(struct sample, place), 0, 0, "", NULL, "Where." },
     { "more", "loud", CONFIG_BOOL, offsetof(struct sample, loud), 0, 0, "no", NULL, "Noise." },
+    { "site.*", "pool", CONFIG_TABLE, offsetof(struct sample, pools), 0, 0, NULL, NULL, "Addresses." },
+    { "site.*", "gateway", CONFIG_TABLE, offsetof(struct sample, gateways), 0, 0, NULL, NULL, "Who." },
 };
 static char dir[64], path[96];
 static struct err err;
@@ -70,6 +73,11 @@ START_TEST(faults_name_their_line) {
         { "[service]\nname = a\n\n  what is this\n", ":4: ", "neither" },
         { "[service\nname = a\n", ":1: ", "neither" },
         { "name = a\n", ":1: ", "unknown section" },
+        { "[service]\nname = a\n[site.a]\npool = b\npool = c\n", ":5: ", "second time: pool" },
+        { "[service]\nname = a\n[site.a]\npol = b\n", ":4: ", "unknown key pol" },
+        { "[service]\nname = a\n[site.]\npool = b\n", ":4: ", "unknown section site." },
+        { "[service]\nname = a\n[site.abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij]\npool = b\n",
+          ":4: ", "too long" },
         { "[service]\nport = 1\n", "", "name is missing in section [service]" },
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -79,6 +87,30 @@ START_TEST(faults_name_their_line) {
         ck_assert_msg(strstr(err.msg, path) != NULL, "%s", err.msg);
         ck_assert_ptr_null(s.name);
     }
+}
+END_TEST
+
+START_TEST(families_of_sections) {
+    ck_assert_msg(load("[service]\nname = a\n[site.east]\npool = x\n[site.west]\npool = y\n"
+                       "gateway = h3\n[site.north]\ngateway = h4\n") == 0,
+                  "%s", err.msg);
+    ck_assert_str_eq(config_entry_of(s.pools, "east"), "x");
+    ck_assert_str_eq(config_entry_of(s.pools, "west"), "y");
+    ck_assert_ptr_null(config_entry_of(s.pools, "north"));
+    ck_assert_ptr_null(config_entry_of(s.gateways, "east"));
+    ck_assert_str_eq(config_entry_of(s.gateways, "north"), "h4");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    config_print(out, rows, COUNT_OF(rows), &s);
+    fclose(out);
+    config_free(rows, COUNT_OF(rows), &s);
+    ck_assert_ptr_null(s.pools);
+    ck_assert_msg(load(text) == 0, "%s in %s", err.msg, text);
+    ck_assert_str_eq(config_entry_of(s.pools, "west"), "y");
+    ck_assert_str_eq(config_entry_of(s.gateways, "north"), "h4");
+    config_free(rows, COUNT_OF(rows), &s);
+    free(text);
 }
 END_TEST
 
@@ -179,6 +211,7 @@ int main(void) {
     tcase_add_test(tc, long_lines_and_files);
     tcase_add_test(tc, missing_file);
     tcase_add_test(tc, what_is_printed_loads_again);
+    tcase_add_test(tc, families_of_sections);
     tcase_add_test(tc, files);
     tcase_add_test(tc, directories);
     suite_add_tcase(suite, tc);
