@@ -22,6 +22,9 @@ struct aggregate_config {
     int64_t lease_margin_ms;   /* beyond that, before its slivers may be started elsewhere */
     struct config_entry *site_pools, *site_gateways; /* site.h */
     int64_t workers;           /* threads that run operations */
+    int64_t drain_parallel;    /* moves at once, of one drain */
+    int64_t migration_kbps, node_migration_kbps; /* for copying, in all and at one node; 0: no limit */
+    int64_t audit_interval_ms; /* between two looks at what a node has; 0: only on demand */
 };
 
 struct aggregate {
@@ -31,6 +34,7 @@ struct aggregate {
     struct http_client *client; /* to the store */
     struct agents *agents;
     struct work *work;
+    struct auditor *auditor;
     struct events *events;
     struct credential_cache *credentials;
     struct leases *leases;    /* that nodes may hold */

@@ -128,9 +128,13 @@ struct place {
     const char *slice, *node;
 };
 
+int forwarding_owe(struct db_conn *c, const char *slice, const char *node, struct err *err) {
+    return db_exec(c, NULL, err, SQL_BEHIND, "ssi", slice, node, clock_wall_ms());
+}
+
 static int behind_fn(struct db_conn *c, void *arg, struct err *err) {
     struct place *p = arg;
-    return db_exec(c, NULL, err, SQL_BEHIND, "ssi", p->slice, p->node, clock_wall_ms());
+    return forwarding_owe(c, p->slice, p->node, err);
 }
 
 static int caught_up_fn(struct db_conn *c, void *arg, struct err *err) {

@@ -22,6 +22,8 @@ int forwarding_push(struct aggregate *am, const char *slice, const char *also, c
 #define FORWARDING_SETTLE_MS 1000
 int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
                           size_t *ret_nodes, struct err *err);
+/* In a transaction: this node has to be told the slice's forwarding (again), by forwarding_tick(). */
+int forwarding_owe(struct db_conn *c, const char *slice, const char *node, struct err *err);
 /* Tells nodes that were left behind by an earlier push and report again. Called by the ticker;
  * blocks for one call at most. */
 void forwarding_tick(struct aggregate *am);

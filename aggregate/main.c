@@ -1,6 +1,7 @@
 /* jogak-aggregate: options, wiring, wait. */
 #include "access.h"
 #include "agents.h"
+#include "audit.h"
 #include "aggregate.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
@@ -12,6 +13,7 @@
 #include "lease.h"
 #include "migration/debt.h"
 #include "migration/migration.h"
+#include "migration/moves.h"
 #include "node.h"
 #include "operation.h"
 #include "provision.h"
@@ -43,11 +45,19 @@ static const struct config_row rows[] = {
         "How long a node may run slivers after a report; without another it stops them."),
     ROW("lease_margin_ms", CONFIG_INT, lease_margin_ms, 500, 60000, "2000", "ms",
         "So long after the end of its lease a lost node's slivers may be started elsewhere."),
+    ROW("audit_interval_ms", CONFIG_INT, audit_interval_ms, 0, 86400000, "30000", "ms",
+        "How often what a node really has is compared with what it should have; 0: on demand only."),
+    ROW("workers", CONFIG_INT, workers, 2, 32, "8", NULL, "Operations that run at once."),
+    ROW("drain_parallel", CONFIG_INT, drain_parallel, 1, 32, "4", NULL,
+        "Slivers that one drain or move of a slice moves at once."),
+    ROW("migration_kbps", CONFIG_INT, migration_kbps, 0, INT64_C(1) << 40, "0", "kbit/s",
+        "What all migrations together may use for copying; 0: no limit."),
+    ROW("node_migration_kbps", CONFIG_INT, node_migration_kbps, 0, INT64_C(1) << 40, "0", "kbit/s",
+        "What the migrations from and to one node may use together; 0: no limit."),
     { "site.*", "public_pool", CONFIG_TABLE, offsetof(struct aggregate_config, site_pools), 0, 0, NULL, NULL,
       "Public IPv4 addresses for slivers at that site, e.g. 203.0.113.16/28." },
     { "site.*", "gateway", CONFIG_TABLE, offsetof(struct aggregate_config, site_gateways), 0, 0, NULL, NULL,
       "The node of that site which translates them; its agent needs an uplink." },
-    ROW("workers", CONFIG_INT, workers, 2, 32, "8", NULL, "Operations that run at once."),
 };
 
 static const struct operation_kind kinds[] = {
@@ -55,8 +65,10 @@ static const struct operation_kind kinds[] = {
     { "release", release_run, NULL },
     { "power", power_run, NULL },
     { "migrate", migration_run, migration_may_cancel },
-    { "drain", drain_run, NULL },
+    { "drain", moves_run, NULL },
+    { "move", moves_run, NULL },
     { "cleanup", debt_run, NULL },
+    { "audit", audit_run, NULL },
 };
 
 static int open_all(struct aggregate *am, struct err *err) {
@@ -100,7 +112,7 @@ static int serve(struct aggregate *am, struct service *service, struct err *err)
     if (!work_start(am, kinds, COUNT_OF(kinds), (unsigned)am->config->workers, err)) return -1;
     struct ticker *ticker = ticker_start(am, err);
     struct http_server *server = NULL;
-    if (ticker)
+    if (ticker && auditor_start(am, err) == 0)
         server = http_server_start(&(struct http_server_options){ .address = base->listen_address,
                                                                   .port = (uint16_t)base->listen_port,
                                                                   .key_pem = am->identity->key_pem,
@@ -121,6 +133,7 @@ static int serve(struct aggregate *am, struct service *service, struct err *err)
     http_server_stop(server);
     ticker_stop(ticker);
     work_stop(am->work);
+    auditor_stop(am); /* after the workers, which look at nodes under its lock */
     return server ? 0 : -1;
 }
 

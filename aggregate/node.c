@@ -1,5 +1,6 @@
 #include "node.h"
 
+#include "audit.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/log.h"
@@ -211,6 +212,7 @@ int node_report(void *ctx, const struct http_request *req, struct http_reply *re
         return -1;
     }
     node_watch_heard(am->nodes, r.name, json_get(req->body, "slivers"));
+    audit_reported(am, r.name, json_get(req->body, "slivers"));
     events_wake(am->events);
     char when[CLOCK_TEXT_BYTES];
     reply->body = json_object();

@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include "about.h"
+#include "audit.h"
 #include "event.h"
 #include "migration/migration.h"
 #include "node.h"
@@ -24,6 +25,7 @@ const struct route aggregate_routes[] = {
 
     { "POST", "/v1/slices/{slice}/plan", reservation_plan, USE, S("NewPlan"), S("Plan"), 0, false },
     { "POST", "/v1/slices/{slice}/release", reservation_release_slivers, USE, S("Release"), S("Operation"), 0, false },
+    { "POST", "/v1/slices/{slice}/migrate", slice_migrate, USE, S("SliceMigrate"), NULL, 0, false },
 
     { "GET", "/v1/reservations", reservation_list, SEE, NULL, S("ReservationList"), 0, false },
     { "POST", "/v1/reservations", reservation_allocate, USE, S("NewReservation"), S("Reservation"), 0, false },
@@ -40,6 +42,9 @@ const struct route aggregate_routes[] = {
 
     { "GET", "/v1/migrations", migration_list, SEE, NULL, S("MigrationList"), 0, false },
     { "GET", "/v1/migrations/{migration}", migration_show, SEE, NULL, S("Migration"), 0, false },
+
+    { "GET", "/v1/audit", audit_list, ROLE_OPERATOR, NULL, S("Audit"), 0, false },
+    { "POST", "/v1/audit", audit_start, ROLE_OPERATOR, S("NewAudit"), S("Operation"), 0, false },
 
     { "GET", "/v1/operations", operation_list, SEE, NULL, S("OperationList"), 0, false },
     { "GET", "/v1/operations/{operation}", operation_show, SEE, NULL, S("Operation"), 0, false },

@@ -73,3 +73,15 @@ int slice_next_generation(struct db_conn *c, const char *id, int64_t *ret, struc
     *ret = row.generation;
     return 0;
 }
+
+const char *slice_title(const char *urn, char ret[SLICE_TITLE_BYTES]) {
+    struct urn parts;
+    if (urn_parse(urn, &parts, NULL)) {
+        snprintf(ret, SLICE_TITLE_BYTES, "%s", urn);
+        return ret;
+    }
+    const char *project = strrchr(parts.authority, ':');
+    snprintf(ret, SLICE_TITLE_BYTES, "%s%s%s", project ? project + 1 : "", project ? ":" : "",
+             parts.name);
+    return ret;
+}

@@ -25,6 +25,9 @@ int slice_find(struct aggregate *am, const char *urn, struct slice_row *ret, str
  * *ret_known says, and the row is empty (an id that nothing has). */
 int slice_known(struct aggregate *am, const char *urn, struct slice_row *ret, bool *ret_known,
                 struct err *err);
+/* "project:name", as people know it, of a slice's URN. Returns ret. */
+#define SLICE_TITLE_BYTES 256
+const char *slice_title(const char *urn, char ret[SLICE_TITLE_BYTES]);
 /* In a transaction: the slice's forwarding changes; returns the new generation by *ret. */
 int slice_next_generation(struct db_conn *c, const char *id, int64_t *ret, struct err *err);
 

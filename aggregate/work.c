@@ -26,8 +26,8 @@ struct work {
     pthread_cond_t changed;
     bool stopping;
     uint64_t wakes;
-    struct { char id[37]; bool used, cancel; } taken[TAKEN_MAX];
-    unsigned thread_count;
+    struct { char id[37]; bool used, cancel, waits; } taken[TAKEN_MAX];
+    unsigned thread_count, thread_max; /* that run; that there will be */
     pthread_t threads[TAKEN_MAX];
 };
 
@@ -39,10 +39,29 @@ static int slot_of(struct work *w, const char *id) {
 
 struct pick {
     struct work *w;
+    struct db_conn *c;
     char id[37];
     char state[16];
     int slot;
 };
+
+/* These wait for operations that they have started, so they never get all workers. */
+static const char *const kinds_that_wait[] = { "drain", "move" };
+
+static bool waits(const struct pick *p, const char *id) {
+    struct operation op AUTO_OPERATION = { 0 };
+    if (operation_get(p->c, id, &op, NULL)) return false;
+    for (size_t i = 0; i < COUNT_OF(kinds_that_wait); i++)
+        if (!strcmp(op.kind, kinds_that_wait[i])) return true;
+    return false;
+}
+
+/* One worker is always left for what the others wait for. */
+static bool room_to_wait(const struct work *w) {
+    unsigned waiting = 0;
+    for (int i = 0; i < TAKEN_MAX; i++) waiting += w->taken[i].used && w->taken[i].waits;
+    return waiting + 1 < w->thread_max;
+}
 
 /* Takes the first open operation that nobody has. Called with the lock held. */
 static void pick_one(void *ctx, const char *id, const char *state) {
@@ -53,12 +72,15 @@ static void pick_one(void *ctx, const char *id, const char *state) {
         if (strcmp(state, "cancelling") == 0) p->w->taken[have].cancel = true;
         return;
     }
+    bool one_that_waits = waits(p, id);
+    if (one_that_waits && !room_to_wait(p->w)) return;
     for (int i = 0; i < TAKEN_MAX; i++)
         if (!p->w->taken[i].used) {
             p->slot = i;
             break;
         }
     if (p->slot < 0) return;
+    p->w->taken[p->slot].waits = one_that_waits;
     snprintf(p->id, sizeof p->id, "%s", id);
     snprintf(p->state, sizeof p->state, "%s", state);
     p->w->taken[p->slot].used = true;
@@ -67,6 +89,7 @@ static void pick_one(void *ctx, const char *id, const char *state) {
 }
 
 static int pick_fn(struct db_conn *c, void *arg, struct err *err) {
+    ((struct pick *)arg)->c = c;
     return operation_db_open(c, pick_one, arg, err);
 }
 
@@ -154,6 +177,7 @@ struct work *work_start(struct aggregate *am, const struct operation_kind *kinds
     w->am = am;
     w->kinds = kinds;
     w->kind_count = count;
+    w->thread_max = threads;
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

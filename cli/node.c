@@ -2,6 +2,7 @@
 
 #include "enrolment.h"
 #include "format.h"
+#include "moves.h"
 #include "operation.h"
 
 /* "3 of 8" out of total and used, which stand beside each other. */
@@ -77,23 +78,17 @@ static int retire(struct cli *cli, struct err *err) {
 /* --- drain --- */
 
 static json *ask_drain(struct cli *cli, bool dry_run, struct err *err) {
-    return session_json(&cli->session, SESSION_AGGREGATE, SESSION_AS_OPERATOR, "POST",
-                        json_set_bool(json_object(), "dry_run", dry_run), err, "/v1/nodes/%s/drain",
-                        cli_arg(cli, 0));
+    json *body AUTO_JSON = moves_body(cli, dry_run, err);
+    if (!body) return NULL;
+    return session_json(&cli->session, SESSION_AGGREGATE, SESSION_AS_OPERATOR, "POST", STEAL(body), err,
+                        "/v1/nodes/%s/drain", cli_arg(cli, 0));
 }
 
 static int rehearse(struct cli *cli, struct err *err) {
-    static const struct column moves[] = {
-        { "SLIVER", "sliver", NULL }, { "SLICE", "slice", NULL }, { "TO", "target", NULL },
-        { "PROBLEM", "problem", NULL }, COLUMN_END,
-    };
     json *plan AUTO_JSON = ask_drain(cli, true, err);
     if (!plan) return -1;
-    if (output_is_json(&cli->output)) output_object(&cli->output, plan, lines);
-    else if (!json_length(json_get(plan, "moves")))
-        output_said(&cli->output, NULL, "node %s has no slivers", cli_arg(cli, 0));
-    else output_list(&cli->output, json_get(plan, "moves"), moves);
-    return 0;
+    char *none AUTO_FREE = xasprintf("node %s has no slivers", cli_arg(cli, 0));
+    return moves_plan(cli, plan, none);
 }
 
 static int drain(struct cli *cli, struct err *err) {
@@ -115,7 +110,7 @@ static int drain(struct cli *cli, struct err *err) {
 static const struct option_row drain_options[] = {
     { "dry-run", 'n', NULL, "Only say what would move where" },
     { "wait", 'w', NULL, "Wait until the node is empty" },
-    OPTION_END,
+    OPTION_MOVES, OPTION_END,
 };
 static const struct option_row retire_options[] = { OPTION_YES, OPTION_END };
 

@@ -4,6 +4,8 @@
 #include "format.h"
 #include "input.h"
 #include "member.h"
+#include "moves.h"
+#include "operation.h"
 
 static const struct column columns[] = {
     { "PROJECT", "project", NULL }, { "NAME", "name", NULL },  { "STATE", "state", NULL },
@@ -48,6 +50,27 @@ static int show(struct cli *cli, struct err *err) {
                                  : NULL;
     if (!slice) return -1;
     output_object(&cli->output, slice, lines);
+    return 0;
+}
+
+static int slice_move(struct cli *cli, struct err *err) {
+    const char *name = named(cli, err), *to = cli_option(cli, "to"), *from = cli_option(cli, "away-from");
+    if (!name) return -1;
+    if (to && from) return cli_usage(cli, err, "--to or --away-from, not both");
+    bool dry_run = cli_flag(cli, "dry-run");
+    json *body = moves_body(cli, dry_run, err);
+    if (!body) return -1;
+    if (to) json_set_str(body, "to", to);
+    if (from) json_set_str(body, "away_from", from);
+    json *answer AUTO_JSON = session_json(&cli->session, SESSION_AGGREGATE, name, "POST", body, err,
+                                          "/v1/slices/%s/migrate", name);
+    if (!answer) return -1;
+    char *text AUTO_FREE = xasprintf(dry_run ? "slice %s has no sliver to move"
+                                             : "the slivers of slice %s are where they should be", name);
+    if (dry_run) return moves_plan(cli, answer, text);
+    if (cli_flag(cli, "wait")) return operation_follow(cli, name, answer, text, err);
+    output_said(&cli->output, answer, "slice %s is being moved; to wait for it: jogak operation wait -s %s %s",
+                name, name, json_get_str(answer, "id"));
     return 0;
 }
 
@@ -150,6 +173,13 @@ static const struct option_row list_options[] = {
     { "all", 'a', NULL, "Also those that have expired or are shut down" },
     OPTION_END,
 };
+static const struct option_row migrate_options[] = {
+    { "to", 't', "NODE", "All of them to this node" },
+    { "away-from", 0, "NODE", "Only those on this node, to others" },
+    { "dry-run", 'n', NULL, "Only say what would move where" },
+    { "wait", 'w', NULL, "Wait until all have moved" },
+    OPTION_MOVES, OPTION_END,
+};
 static const struct option_row add_options[] = {
     { "expires", 'e', "TIME",
       "How long it lives: 12h, 7d, 2026-12-24 (default: what the clearing house sets)" },
@@ -170,6 +200,8 @@ static const struct command rows[] = {
     { "renew", "[SLICE]", "Let a slice live longer", renew, renew_options, NULL },
     { "shutdown", "[SLICE]", "Stop all use of a slice; it is kept for inspection", shut_down,
       shutdown_options, NULL },
+    { "migrate", "[SLICE]", "Move all its slivers to other nodes while they run, or none", slice_move,
+      migrate_options, "Without --to and --away-from each sliver goes to another node than its own." },
     { "member add", "SLICE USER [ROLE]", "Add a member, or change the role: lead, member, auditor",
       member_add, NULL, NULL },
     { "member remove", "SLICE USER", "Remove a member", member_drop, NULL, NULL },

@@ -45,6 +45,8 @@ struct chunk_scan;
 /* Walks the first size_bytes bytes of fd (borrowed until chunk_scan_free()). Holes are skipped by
  * SEEK_DATA where the file system knows them. Never fails. */
 struct chunk_scan *chunk_scan_new(int fd, int64_t size_bytes);
+/* Likewise from byte `from` on; offsets stay those of the file. */
+struct chunk_scan *chunk_scan_from(int fd, int64_t from, int64_t size_bytes);
 /* 1: *ret filled; 0: the end; -1: error (a read failed, or the file is shorter than promised).
  * Blocks on the disk. */
 int chunk_scan_next(struct chunk_scan *s, struct chunk_span *ret, struct err *err);

@@ -30,6 +30,12 @@ struct chunk_scan *chunk_scan_new(int fd, int64_t size_bytes) {
     return s;
 }
 
+struct chunk_scan *chunk_scan_from(int fd, int64_t from, int64_t size_bytes) {
+    struct chunk_scan *s = chunk_scan_new(fd, size_bytes);
+    s->at = s->window_at = from;
+    return s;
+}
+
 void chunk_scan_free(struct chunk_scan *s) {
     if (!s) return;
     free(s->window);

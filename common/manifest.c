@@ -222,6 +222,36 @@ int manifest_scan(struct manifest *m, int fd, int (*step)(void *ctx, int64_t don
     return failed;
 }
 
+int manifest_scan_part(struct manifest *m, const char *name, int fd, int64_t from,
+                       int (*step)(void *ctx, int64_t done_bytes), void *ctx, struct err *err) {
+    struct stat st;
+    if (fstat(fd, &st)) return err_set_errno(err, ERR_UNAVAILABLE, errno, "look at %s", name);
+    if (!S_ISREG(st.st_mode) || st.st_size < from)
+        return err_set(err, ERR_INVALID, "%s is no file of %" PRId64 " bytes and more", name, from);
+    if (m->part_count == MANIFEST_PARTS_MAX || st.st_size > MANIFEST_SIZE_MAX - m->size_bytes)
+        return err_set(err, ERR_TOO_LARGE, "%s is too large, or one part too many", name);
+    struct manifest part = { .size_bytes = st.st_size };
+    struct chunk_scan *scan = chunk_scan_from(fd, from, st.st_size);
+    int failed = scan_all(&part, scan, step, ctx, err);
+    chunk_scan_free(scan);
+    if (!failed && part.chunk_count > MANIFEST_CHUNKS_MAX - m->chunk_count)
+        failed = err_set(err, ERR_TOO_LARGE, "%s has too many chunks", name);
+    if (!failed) {
+        m->chunks = xrealloc_array(m->chunks, m->chunk_count + part.chunk_count + 1,
+                                   sizeof *m->chunks);
+        for (size_t i = 0; i < part.chunk_count; i++) {
+            part.chunks[i].offset += m->size_bytes - from;
+            m->chunks[m->chunk_count++] = part.chunks[i];
+        }
+        struct manifest_part *p = &m->parts[m->part_count++];
+        snprintf(p->name, sizeof p->name, "%s", name);
+        p->size_bytes = st.st_size - from;
+        m->size_bytes += p->size_bytes;
+    }
+    manifest_done(&part);
+    return failed;
+}
+
 static void write_chunk(struct buf *out, const struct manifest_chunk *c) {
     if (c->zero) {
         buf_printf(out, "{\"size\":%" PRId64 ",\"zero\":true}", c->size);

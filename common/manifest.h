@@ -69,6 +69,11 @@ int manifest_from_text(const char *text, size_t length, const char *digest, stru
 int manifest_scan(struct manifest *m, int fd, int (*step)(void *ctx, int64_t done_bytes), void *ctx,
                   struct err *err);
 
+/* Appends what stands in an open file from byte `from` on as a part of this name; size_bytes grows by
+ * it, and no chunk reaches over the parts' edges. `step` and errors as above. */
+int manifest_scan_part(struct manifest *m, const char *name, int fd, int64_t from,
+                       int (*step)(void *ctx, int64_t done_bytes), void *ctx, struct err *err);
+
 char *manifest_text(const struct manifest *m); /* canonical; caller frees */
 char *manifest_digest(const struct manifest *m, char ret[SHA256_TEXT_BYTES]);
 void manifest_done(struct manifest *m); /* leaves it empty; an all-zero one is fine */

@@ -3,8 +3,8 @@
  *
  * Threads: one per HTTP connection (calls return when the thing is done), libvirt's event loop and
  * the keeper of its connection (hypervisor.h), the watcher of slivers (sliver_watch.h), the reporter
- * (report.h), the keeper of the lease (lease.h), the reader of consoles (console.h), the tunnel's, one per fetched image, and one per
- * libvirt migration that runs here.
+ * (report.h), the keeper of the lease (lease.h), the reader of consoles (console.h), the tunnel's, one per
+ * fetched image, one per checkpoint, and one per migration whose copy or fetch is at work here.
  */
 #ifndef JOGAK_NODEMGR_AGENT_H
 #define JOGAK_NODEMGR_AGENT_H
@@ -29,6 +29,7 @@ struct agent {
     struct identity identity;
     const char *name; /* the node's, from its URN */
     char boot_id[UUID_TEXT_BYTES];
+    char start_id[UUID_TEXT_BYTES]; /* of this process, so that who asks sees that it is a new one */
     struct db *db;
     struct http_client *client; /* to the aggregate and the store */
     struct hypervisor *hypervisor;
@@ -40,6 +41,7 @@ struct agent {
     struct sliver_watch *watch;
     struct console_hub *consoles;
     struct migrations *migrations;
+    struct checkpoints *checkpoints;
     struct lease *lease; /* NULL: no aggregate, no lease needed */
     struct reporter *reporter;
 };

@@ -55,6 +55,23 @@ int fence_raise(struct db *db, const char *sliver, int64_t epoch, struct err *er
     return q.known ? 0 : db_write(db, raise_fn, &q, err);
 }
 
+struct lesson {
+    const struct fence_mark *marks;
+    size_t count;
+};
+
+static int learn_fn(struct db_conn *c, void *arg, struct err *err) {
+    const struct lesson *l = arg;
+    for (size_t i = 0; i < l->count; i++)
+        if (db_exec(c, NULL, err, SQL_RAISE, "si", l->marks[i].sliver, l->marks[i].epoch)) return -1;
+    return 0;
+}
+
+int fence_learn(struct db *db, const struct fence_mark *marks, size_t count, struct err *err) {
+    struct lesson l = { marks, count };
+    return count ? db_write(db, learn_fn, &l, err) : 0;
+}
+
 int fence_end(struct db *db, const char *sliver, int64_t epoch, struct err *err) {
     struct question q = { sliver, epoch, false };
     return db_write(db, end_fn, &q, err);

@@ -47,8 +47,10 @@ static enum hypervisor_event_kind kind_of(int event, int detail, bool *ret_known
     *ret_known = true;
     switch (event) {
     case VIR_DOMAIN_EVENT_STARTED:
-        return detail == VIR_DOMAIN_EVENT_STARTED_MIGRATED ? DOMAIN_EVENT_INCOMING
-                                                           : DOMAIN_EVENT_STARTED;
+        return detail == VIR_DOMAIN_EVENT_STARTED_MIGRATED ||
+                       detail == VIR_DOMAIN_EVENT_STARTED_RESTORED
+                   ? DOMAIN_EVENT_INCOMING
+                   : DOMAIN_EVENT_STARTED;
     case VIR_DOMAIN_EVENT_SUSPENDED:
         return detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED ? DOMAIN_EVENT_PAUSED_MIGRATING
                                                              : DOMAIN_EVENT_PAUSED;

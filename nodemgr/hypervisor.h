@@ -42,7 +42,7 @@ enum hypervisor_event_kind {
     HYPERVISOR_CONNECTED,    /* again or for the first time: read everything anew */
     HYPERVISOR_DISCONNECTED,
     DOMAIN_EVENT_STARTED,    /* runs from its beginning */
-    DOMAIN_EVENT_INCOMING,   /* the target of a migration that begins */
+    DOMAIN_EVENT_INCOMING,   /* the target of a migration, or a restoration, that begins */
     DOMAIN_EVENT_RESUMED,    /* also of a target, just before it is paused */
     DOMAIN_EVENT_PAUSED,     /* by a user, or a target whose migration has finished */
     DOMAIN_EVENT_PAUSED_MIGRATING, /* the source: its last round */
@@ -72,6 +72,17 @@ int hypervisor_versions(struct hypervisor *h, char ret_libvirt[32], char ret_qem
 /* All our domains; caller frees the array. */
 int hypervisor_list(struct hypervisor *h, struct domain_info **ret, size_t *ret_count,
                     struct err *err);
+/* Every domain that libvirt has here, of others too, also those that do not run: for inventories. */
+struct domain_survey {
+    char name[128];
+    char sliver[UUID_TEXT_BYTES]; /* its UUID */
+    int64_t epoch;                /* in our metadata; 0: it has none */
+    bool active;
+    enum domain_state state;
+};
+/* Caller frees the array. */
+int hypervisor_survey(struct hypervisor *h, struct domain_survey **ret, size_t *ret_count,
+                      struct err *err);
 /* One of them by its name. A domain that is not there is no error but DOMAIN_ABSENT. */
 int hypervisor_state(struct hypervisor *h, const char *name, struct domain_info *ret,
                      struct err *err);
@@ -115,6 +126,16 @@ int hypervisor_migrate(struct hypervisor_migration *m, const struct hypervisor_m
 /* Ends a migration that runs; ERR_CONFLICT when there is none. */
 int hypervisor_abort(struct hypervisor *h, const char *name, struct err *err);
 int hypervisor_max_downtime(struct hypervisor *h, const char *name, int64_t ms, struct err *err);
+
+/* --- memory to a file and back; hypervisor_save.c --- */
+
+/* Writes the memory and devices of a *paused* domain as libvirt's save image (save_file.h), whole or not
+ * at all. It stays paused; before it can be saved once more, or moved, it has to have run. */
+int hypervisor_save_memory(struct hypervisor_migration *m, const char *name, const char *path,
+                           struct err *err);
+/* Makes the domain that a save image holds; paused, until hypervisor_resume(). */
+int hypervisor_restore(struct hypervisor_migration *m, const char *path, const char *name,
+                       struct err *err);
 
 struct hypervisor_job {
     bool active;

@@ -11,7 +11,7 @@ const char *domain_state_name(enum domain_state state) {
     return names[state];
 }
 
-static enum domain_state state_of(int state, int reason) {
+enum domain_state hypervisor_state_of(int state, int reason) {
     switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED: return DOMAIN_RUNNING;
@@ -36,8 +36,12 @@ static int fill(virDomainPtr d, struct domain_info *ret, struct err *err) {
     snprintf(ret->name, sizeof ret->name, "%s", name);
     if (virDomainGetUUIDString(d, ret->sliver) < 0)
         return hypervisor_failed(err, "read the UUID of %s", name);
-    ret->state = state_of(state, reason);
+    ret->state = hypervisor_state_of(state, reason);
     ret->paused_by_migration = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_MIGRATION;
+    if (ret->paused_by_migration && hypervisor_is_restored(d)) {
+        ret->state = DOMAIN_PAUSED;
+        ret->paused_by_migration = false;
+    }
     return 0;
 }
 

@@ -24,10 +24,18 @@ struct hypervisor {
 
 /* A referenced connection, or NULL with ERR_UNAVAILABLE. */
 virConnectPtr hypervisor_connection(struct hypervisor *h, struct err *err);
+/* libvirt's pair as ours. */
+enum domain_state hypervisor_state_of(int state, int reason);
 /* The present domain of that name; NULL with ERR_NOT_FOUND and the others. */
 virDomainPtr hypervisor_find(virConnectPtr c, const char *name, struct err *err);
 /* Fills err from libvirt's last error; returns -1. */
 int hypervisor_failed(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct hypervisor_migration;
+/* Borrowed. */
+virConnectPtr hypervisor_migration_connection(struct hypervisor_migration *m);
+/* Of a domain that libvirt calls paused by migration: hypervisor_restore() has done its work on it. */
+bool hypervisor_is_restored(virDomainPtr d);
 
 static inline void hypervisor_put_connection(virConnectPtr *c) {
     if (*c) virConnectClose(*c);

@@ -18,6 +18,10 @@ struct hypervisor_migration *hypervisor_migration_open(struct hypervisor *h, str
     return m;
 }
 
+virConnectPtr hypervisor_migration_connection(struct hypervisor_migration *m) {
+    return m->connection;
+}
+
 void hypervisor_migration_close(struct hypervisor_migration *m) {
     if (!m) return;
     virConnectClose(m->connection);

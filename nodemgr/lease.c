@@ -16,9 +16,6 @@ LOG_MODULE("nm.lease");
 
 #define LOOK_MS 1000   /* between two looks of the thread while nothing happens */
 #define REPEAT_MS 500  /* between two rounds of pausing or resuming */
-#define GUARD_SHARE 6  /* that part of a lease is for pausing before it ends, */
-#define GUARD_MIN_MS 300
-#define GUARD_MAX_MS 3000
 
 struct lease {
     struct agent *agent;
@@ -30,11 +27,6 @@ struct lease {
     bool started, ending;
     json *slivers; /* those that may be here, as the aggregate last said while some were held; NULL: nothing new */
 };
-
-static int64_t guard_ms(const struct lease_page *p) {
-    int64_t guard = atomic_load(&p->length_ms) / GUARD_SHARE;
-    return guard < GUARD_MIN_MS ? GUARD_MIN_MS : guard > GUARD_MAX_MS ? GUARD_MAX_MS : guard;
-}
 
 /* --- marks of the unfenced --- */
 
@@ -77,7 +69,7 @@ static void look_after_watchdog(struct lease *l) {
         log_error("no watchdog", "cause=\"%s\" remedy=\"%s\"", err.msg, err.remedy);
 }
 
-/* What the thread is to do now, and until when it may wait otherwise (monotonic clock). */
+/* What the thread is to do now. */
 struct chore {
     bool hold;
     json *slivers; /* let these go; owned */
@@ -86,15 +78,14 @@ struct chore {
 static struct chore next_chore(struct lease *l) {
     WITH_LOCK(&l->lock);
     struct chore c = { .hold = false };
-    int64_t left = atomic_load(&l->page->until_ms) - clock_boottime_ms() - guard_ms(l->page);
-    c.hold = left <= 0;
+    c.hold = lease_page_closing(l->page, clock_boottime_ms());
     if (!c.hold) c.slivers = STEAL(l->slivers);
     return c;
 }
 
 /* Until it is time to hold, or something is new. False when it is over. */
 static bool wait_for_more(struct lease *l, int64_t at_least_ms) {
-    int64_t left = atomic_load(&l->page->until_ms) - clock_boottime_ms() - guard_ms(l->page);
+    int64_t left = lease_page_left_ms(l->page, clock_boottime_ms());
     int64_t ms = left > LOOK_MS ? LOOK_MS : left < at_least_ms ? at_least_ms : left;
     int64_t until = clock_monotonic_ms() + ms;
     WITH_LOCK(&l->lock);
@@ -186,11 +177,15 @@ void lease_granted(struct lease *l, int64_t sent_ms, int64_t lease_ms, const jso
     atomic_store(&l->page->length_ms, lease_ms);
     atomic_store(&l->page->until_ms, sent_ms + lease_ms);
     if (!slivers || lease_page_ended(l->page, clock_boottime_ms())) return;
-    lease_thaw(l->page, slivers);
+    lease_thaw(l->page, PIN_DIRECTORY, slivers);
     WITH_LOCK(&l->lock);
     json_put(l->slivers);
     l->slivers = json_copy(slivers);
     pthread_cond_broadcast(&l->changed);
+}
+
+void lease_take_over(struct lease *l, const char *domain) {
+    if (l) lease_hold_add(l->page, HOLD_PAUSED, domain);
 }
 
 void lease_end_frozen(struct lease *l, const char *domain) {

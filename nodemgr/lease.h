@@ -45,6 +45,9 @@ void lease_granted(struct lease *l, int64_t sent_ms, int64_t lease_ms, const jso
 /* The incarnation is to be ended: a QEMU that is frozen gets SIGKILL, since it cannot heed libvirt. */
 void lease_end_frozen(struct lease *l, const char *domain);
 
+/* A guest that was paused for another reason may not go on now: it does with the next lease that names it. */
+void lease_take_over(struct lease *l, const char *domain);
+
 /* The file that says that an incarnation runs on without a lease; made before it is started. */
 int lease_mark(struct agent *a, const struct sliver_spec *spec, struct err *err);
 void lease_unmark(struct agent *a, const struct sliver_spec *spec);

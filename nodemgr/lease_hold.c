@@ -93,7 +93,8 @@ void lease_hold_all(struct agent *a, struct lease_page *page) {
         log_error("guests are left to the watchdog", "cause=\"%s\"", err.msg);
         return;
     }
-    for (size_t i = 0; i < json_length(all); i++) {
+    /* A lease that comes meanwhile ends it. */
+    for (size_t i = 0; i < json_length(all) && lease_page_closing(page, clock_boottime_ms()); i++) {
         const json *one = json_at(all, i);
         const char *state = json_get_str(one, "state");
         char domain[DOMAIN_NAME_BYTES];
@@ -119,7 +120,7 @@ static bool is_named(const json *slivers, const char *domain) {
     return false;
 }
 
-void lease_thaw(struct lease_page *page, const json *slivers) {
+void lease_thaw(struct lease_page *page, const char *pid_directory, const json *slivers) {
     char domain[DOMAIN_NAME_BYTES];
     for (size_t at = 0; lease_hold_next(page, HOLD_FROZEN, &at, domain);) {
         struct err err = ERR_INIT;
@@ -127,7 +128,7 @@ void lease_thaw(struct lease_page *page, const json *slivers) {
             log_debug("stays frozen: it is not this node's", "domain=%s", domain);
             continue;
         }
-        if (pin_thaw(domain, &err)) {
+        if (pin_thaw(pid_directory, domain, &err)) {
             log_warn("not thawed", "domain=%s cause=\"%s\"", domain, err.msg);
             continue;
         }
@@ -158,7 +159,7 @@ static void resume_one(struct agent *a, struct lease_page *page, const char *dom
 static void let_go_paused(struct agent *a, struct lease_page *page, const json *slivers) {
     char domain[DOMAIN_NAME_BYTES];
     for (size_t at = 0; lease_hold_next(page, HOLD_PAUSED, &at, domain);) {
-        if (lease_page_ended(page, clock_boottime_ms())) return;
+        if (lease_page_closing(page, clock_boottime_ms())) return;
         if (is_named(slivers, domain)) resume_one(a, page, domain);
         else if (is_gone(a, domain)) lease_hold_remove(page, HOLD_PAUSED, domain);
     }
@@ -183,7 +184,7 @@ static void forget_frozen(struct agent *a, struct lease_page *page) {
 void lease_let_go(struct agent *a, struct lease_page *page, const json *slivers) {
     struct sliver_rows rows AUTO_ROWS = { NULL, 0 };
     struct err err = ERR_INIT;
-    lease_thaw(page, slivers);
+    lease_thaw(page, PIN_DIRECTORY, slivers);
     let_go_paused(a, page, slivers);
     if (sliver_rows_read(a->db, NULL, &rows, &err) == 0) let_go_gated(page, &rows, slivers);
     else log_warn("gates stay closed", "cause=\"%s\"", err.msg);

@@ -15,7 +15,7 @@ void lease_hold_all(struct agent *a, struct lease_page *page);
 /* The reverse, for the incarnations that are named: thawed ones, then paused ones, then gates. `slivers`:
  * [{sliver, epoch}]. Stops when the lease ends meanwhile. Entries of domains that are gone are forgotten. */
 void lease_let_go(struct agent *a, struct lease_page *page, const json *slivers);
-/* Lets those frozen go on that are named; signals only. */
-void lease_thaw(struct lease_page *page, const json *slivers);
+/* Lets those frozen go on that are named; signals only. pid_directory: libvirt's (pin.h). */
+void lease_thaw(struct lease_page *page, const char *pid_directory, const json *slivers);
 
 #endif

@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define GUARD_SHARE 6 /* that part of a lease is for pausing before it ends, */
+#define GUARD_MIN_MS 300
+#define GUARD_MAX_MS 3000
 #define MAGIC UINT64_C(0x314547414c474f4a) /* "JOGLAGE1" in memory; another layout gets another one */
 
 static struct lease_page *map(int fd) {
@@ -73,6 +76,19 @@ bool lease_page_is(const char *path, ino_t inode) {
 
 bool lease_page_ended(const struct lease_page *p, int64_t now_ms) {
     return now_ms >= atomic_load(&p->until_ms);
+}
+
+static int64_t guard_ms(const struct lease_page *p) {
+    int64_t guard = atomic_load(&p->length_ms) / GUARD_SHARE;
+    return guard < GUARD_MIN_MS ? GUARD_MIN_MS : guard > GUARD_MAX_MS ? GUARD_MAX_MS : guard;
+}
+
+int64_t lease_page_left_ms(const struct lease_page *p, int64_t now_ms) {
+    return atomic_load(&p->until_ms) - now_ms - guard_ms(p);
+}
+
+bool lease_page_closing(const struct lease_page *p, int64_t now_ms) {
+    return lease_page_left_ms(p, now_ms) <= 0;
 }
 
 bool lease_page_watched(const struct lease_page *p, int64_t now_ms) {

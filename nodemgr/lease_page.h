@@ -58,6 +58,10 @@ bool lease_page_is(const char *path, ino_t inode);
 
 /* Nothing that needs a lease may run, at that moment of the boot-time clock. */
 bool lease_page_ended(const struct lease_page *p, int64_t now_ms);
+/* So shortly before its end guests are paused, and none is let go on: the guard, a part of the lease. */
+bool lease_page_closing(const struct lease_page *p, int64_t now_ms);
+/* Milliseconds until the guard begins; negative when it has. */
+int64_t lease_page_left_ms(const struct lease_page *p, int64_t now_ms);
 /* A watchdog looks at it. */
 bool lease_page_watched(const struct lease_page *p, int64_t now_ms);
 

@@ -7,7 +7,9 @@
 #include "common/log.h"
 #include "common/schema.h"
 #include "common/upkeep.h"
+#include "nodemgr/adopt.h"
 #include "nodemgr/capability.h"
+#include "nodemgr/checkpoint.h"
 #include "nodemgr/console.h"
 #include "nodemgr/hypervisor.h"
 #include "nodemgr/image_cache.h"
@@ -79,7 +81,7 @@ static int read_boot_id(char ret[UUID_TEXT_BYTES], struct err *err) {
 
 /* QEMU may run as another user and must be able to pass through; the files are its own. */
 static int make_directories(const struct agent_config *c, struct err *err) {
-    static const char *const below_state[] = { "images", "slivers" };
+    static const char *const below_state[] = { "images", "slivers", "states" };
     static const char *const below_run[] = { "console", "migrate" };
     if (chmod(c->base.state_dir, 0711) < 0)
         return err_set(err, ERR_UNAVAILABLE, "make %s passable", c->base.state_dir);
@@ -107,6 +109,7 @@ static int open_base(struct agent *a, struct err *err) {
     if (schema_load_only(documents, err) || read_boot_id(a->boot_id, err) || make_directories(c, err)) return -1;
     if (identity_open(&c->base, "node", &a->identity, err)) return -1;
     a->name = urn_name(a->identity.urn);
+    uuid_new(a->start_id);
     struct http_client_options client = {
         .key_pem = a->identity.key_pem,
         .cert_pem = a->identity.cert_pem,
@@ -132,6 +135,7 @@ static int start_parts(struct agent *a, struct err *err) {
     struct switch_config bridge = { .bridge = c->bridge, .datapath_type = datapath(c->datapath) };
     char libvirt[32], qemu[32];
     struct err later = ERR_INIT;
+    if (adopt_files(a, err)) return -1;
     a->capability = capability_open(c->base.state_dir, a->boot_id);
     a->locks = sliver_locks_new();
     a->bridge = switch_new(&bridge);
@@ -139,6 +143,7 @@ static int start_parts(struct agent *a, struct err *err) {
     a->consoles = console_hub_start(err);
     if (!a->consoles) return -1;
     a->migrations = migrations_new(a);
+    a->checkpoints = checkpoints_new(a);
     a->watch = sliver_watch_new(a);
     a->hypervisor = hypervisor_open(c->libvirt_uri, on_event, a, err);
     if (!a->hypervisor) return -1;
@@ -146,7 +151,10 @@ static int start_parts(struct agent *a, struct err *err) {
     if (hypervisor_wait(a->hypervisor, 2000, &later) == 0 &&
         hypervisor_versions(a->hypervisor, libvirt, qemu, &later) == 0)
         capability_set_libvirt(a->capability, libvirt);
+    if (adopt_fences(a, &later))
+        log_warn("what runs here was not looked at", "cause=\"%s\"", later.msg);
     if (migrations_start(a->migrations, err)) return -1;
+    if (checkpoints_start(a->checkpoints, err)) return -1;
     lease_start(a->lease);
     return 0;
 }
@@ -154,11 +162,13 @@ static int start_parts(struct agent *a, struct err *err) {
 static void end_parts(struct agent *a) {
     reporter_stop(a->reporter);
     lease_stop(a->lease);
+    checkpoints_stop(a->checkpoints);
     migrations_stop(a->migrations);
     slice_forwarding_stop(a->forwarding);
     sliver_watch_stop(a->watch);
     hypervisor_close(a->hypervisor); /* the last event has come */
     sliver_watch_free(a->watch);
+    checkpoints_free(a->checkpoints);
     migrations_free(a->migrations);
     console_hub_stop(a->consoles);
     switch_free(a->bridge);

@@ -4,7 +4,7 @@
 #include "common/log.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/migration_db.h"
-#include "nodemgr/netdev.h"
+#include "nodemgr/sliver_lock.h"
 #include "nodemgr/sliver_parts.h"
 #include "nodemgr/sliver_watch.h"
 #include "nodemgr/waiting.h"
@@ -322,6 +322,13 @@ static int refuse_second(struct migrations *all, const struct migration *m, stru
     return 0;
 }
 
+bool migrations_has(struct migrations *all, const char *sliver) {
+    WITH_LOCK(&all->lock);
+    for (struct migration *p = all->first; p; p = p->next)
+        if (strcmp(p->spec.sliver, sliver) == 0 && !is_over(p)) return true;
+    return false;
+}
+
 json *migration_put(struct migrations *all, const char *id, const json *spec, struct err *err) {
     struct migration *known AUTO_MIGRATION = find(all, id);
     if (known) {
@@ -332,7 +339,9 @@ json *migration_put(struct migrations *all, const char *id, const json *spec, st
     }
     json *document AUTO_JSON = own_document(all, spec, err);
     struct migration *m AUTO_MIGRATION = document ? migration_new(all, id, document, err) : NULL;
-    if (!m || agrees(m, spec, err) || refuse_second(all, m, err)) return NULL;
+    if (!m || agrees(m, spec, err)) return NULL;
+    WITH_SLIVER(all->agent->locks, m->spec.sliver); /* a checkpoint's pause is over, and none begins */
+    if (refuse_second(all, m, err)) return NULL;
     if ((m->source ? source_check : target_check)(m, spec, NULL, err)) return NULL;
     list(m);
     migration_set_phase(m, PHASE_CHECKED);

@@ -26,6 +26,8 @@ int migrations_start(struct migrations *all, struct err *err);
 /* Ends tunnels and waits; migrations that run are aborted. */
 void migrations_stop(struct migrations *all);
 void migrations_free(struct migrations *all);
+/* Is there one of this sliver here that is not over? */
+bool migrations_has(struct migrations *all, const char *sliver);
 /* From the event thread: quick. */
 void migrations_event(struct migrations *all, const struct hypervisor_event *event);
 

@@ -6,7 +6,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/restore.h"
 #include "nodemgr/sliver_parts.h"
+
+#include <stdio.h>
 
 LOG_MODULE("nm.fetch");
 
@@ -63,7 +66,41 @@ int fresh_fetch(struct migration *m, const json *body, json *extra, struct err *
     return migration_phase(m) == PHASE_PREPARED ? start(m, fresh_main, err) : 0;
 }
 
+static void note_progress(void *ctx, const struct image_progress *p) {
+    struct migration *m = ctx;
+    WITH_LOCK(&m->lock);
+    if (p->done_bytes - m->bytes_done < 1 << 20 && p->total_bytes == m->bytes_total) return;
+    m->bytes_done = p->done_bytes;
+    m->bytes_total = p->total_bytes;
+    m->sequence++;
+    pthread_cond_broadcast(&m->changed);
+}
+
+static void *store_main(void *arg) {
+    struct migration *m = arg;
+    struct err err = ERR_INIT;
+    int64_t begin = clock_monotonic_ms();
+    int failed = restore_state(migration_agent(m), &m->spec, m->manifest, m->states, &m->give_up,
+                               note_progress, m, &err);
+    log_info("fetch ended", "migration=%s ms=%lld result=\"%s\"", m->id,
+             (long long)(clock_monotonic_ms() - begin), failed ? err.msg : "arrived");
+    ended(m, !failed, &err);
+    migration_put_back(m);
+    return NULL;
+}
+
 int store_fetch(struct migration *m, const json *body, json *extra, struct err *err) {
-    (void)m, (void)body, (void)extra;
-    return err_set(err, ERR_UNSUPPORTED, "states cannot be fetched yet");
+    const char *manifest = json_get_str(body, "manifest");
+    (void)extra;
+    if (!manifest || !sha256_text_valid(manifest))
+        return err_set(err, ERR_INVALID, "/manifest is needed: the digest of the state to restore");
+    if (expect_fetch(m, err)) return -1;
+    {
+        WITH_LOCK(&m->lock);
+        if (*m->manifest && strcmp(m->manifest, manifest) != 0)
+            return err_set(err, ERR_CONFLICT, "migration %s fetches the state %s", m->id,
+                           m->manifest);
+        snprintf(m->manifest, sizeof m->manifest, "%s", manifest);
+    }
+    return migration_phase(m) == PHASE_PREPARED ? start(m, store_main, err) : 0;
 }

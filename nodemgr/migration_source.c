@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/capability.h"
+#include "nodemgr/capture.h"
 #include "nodemgr/console.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/lease.h"
@@ -102,6 +103,7 @@ void source_let_go(struct migration *m) {
     witness_free(STEAL(m->witness));
     hypervisor_migration_close(STEAL(m->connection));
     migration_remove_directory(m);
+    capture_remove(m->states);
 }
 
 static int make_ready(struct migration *m, struct err *err) {

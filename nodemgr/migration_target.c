@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "nodemgr/capture.h"
 #include "nodemgr/fence.h"
 #include "nodemgr/lease.h"
 #include "nodemgr/netdev.h"
@@ -222,6 +223,7 @@ int target_undo(struct migration *m, const json *body, json *extra, struct err *
     if (fence_end(a->db, m->spec.sliver, m->epoch, err) || sliver_remove(a, &m->spec, err))
         return -1;
     migration_remove_directory(m);
+    capture_remove(m->states);
     migration_set_phase(m, PHASE_UNDONE);
     return 0;
 }

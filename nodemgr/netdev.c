@@ -100,6 +100,8 @@ static void facts_of(struct rtnl_link *link, struct netdev_facts *f) {
     snprintf(f->name, sizeof f->name, "%s", rtnl_link_get_name(link));
     const char *kind = rtnl_link_get_type(link);
     snprintf(f->kind, sizeof f->kind, "%s", kind ? kind : "");
+    const char *label = rtnl_link_get_ifalias(link);
+    snprintf(f->label, sizeof f->label, "%s", label ? label : "");
     f->up = rtnl_link_get_flags(link) & IFF_UP;
     f->carrier = rtnl_link_get_carrier(link);
     struct nl_addr *mac = rtnl_link_get_addr(link);

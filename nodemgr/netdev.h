@@ -41,6 +41,9 @@
  * Errors: ERR_INVALID (name, numbers), ERR_CONFLICT (the name belongs to another kind of device),
  * ERR_UNAVAILABLE (the kernel refused). */
 int netdev_tap_create(const char *name, unsigned mtu, unsigned queue_frames, struct err *err);
+/* Write on a device whose it is (at most 255 bytes): the kernel keeps the text with it, see
+ * netdev_facts.label. Errors: ERR_NOT_FOUND, ERR_UNAVAILABLE. */
+int netdev_label(const char *name, const char *text, struct err *err);
 /* Remove a device; fine when there is none. Frames that wait in it are gone. */
 int netdev_delete(const char *name, struct err *err);
 /* Names that begin with prefix, NULL-terminated; the caller frees with netdev_names_free(). */
@@ -86,6 +89,7 @@ struct netdev_facts {
     bool carrier; /* on a tap: somebody has it open */
     char mac[18]; /* "02:00:00:00:00:01", "" when it has none */
     char kind[16]; /* "tun", "veth", "" for a physical one */
+    char label[256]; /* as netdev_label() set it; "" for none */
     uint64_t rx_bytes, rx_frames, rx_dropped;
     uint64_t tx_bytes, tx_frames, tx_dropped;
 };

@@ -83,6 +83,20 @@ static int queue_of(struct nl_sock *s, unsigned index, unsigned *ret_frames) {
     return 0;
 }
 
+int netdev_label(const char *name, const char *text, struct err *err) {
+    unsigned index;
+    if (netdev_index(name, &index, err)) return -1;
+    struct nl_sock *s AUTO_NL = netdev_socket(err);
+    if (!s) return -1;
+    struct rtnl_link *key = rtnl_link_alloc(), *change = rtnl_link_alloc();
+    rtnl_link_set_ifindex(key, (int)index);
+    rtnl_link_set_ifalias(change, text);
+    int code = rtnl_link_change(s, key, change, 0);
+    rtnl_link_put(key);
+    rtnl_link_put(change);
+    return code ? netdev_nl_error(err, code, "label", name) : 0;
+}
+
 int netdev_tap_create(const char *name, unsigned mtu, unsigned queue_frames, struct err *err) {
     if (mtu < 68 || mtu > 65521 || queue_frames < 1 || queue_frames > 65536)
         return err_set(err, ERR_INVALID, "tap %s: mtu %u or queue of %u frames out of range", name,

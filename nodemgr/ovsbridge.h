@@ -32,6 +32,10 @@ int ovsbridge_del_port(struct ovsdb *db, const char *bridge, const char *name, i
 int ovsbridge_list(struct ovsdb *db, const char *bridge, struct switch_port **ret_ports,
                    size_t *ret_count, int64_t deadline_ms, struct err *err);
 
+/* Names of other bridges, and of ports of ours that we did not make (ovsbridge_foreign.c). */
+int ovsbridge_foreign(struct ovsdb *db, const char *bridge, char ***ret_ports, char ***ret_bridges,
+                      int64_t deadline_ms, struct err *err);
+
 #define OVSBRIDGE_ID_BRIDGE "jogak-bridge" /* in every interface's external_ids: whose it is */
 #define OVSBRIDGE_ID_SLIVER "jogak-sliver"
 #define OVSBRIDGE_ID_VNIC "jogak-vnic"

@@ -119,9 +119,9 @@ int pin_continue(struct pin *p, struct err *err) {
     return send_signal(p, SIGCONT, err);
 }
 
-int pin_thaw(const char *domain, struct err *err) {
+int pin_thaw(const char *directory, const char *domain, struct err *err) {
     struct err gone = ERR_INIT;
-    struct pin *p = pin_open(domain, &gone);
+    struct pin *p = pin_open_in(directory, domain, &gone);
     if (!p) return 0;
     int failed = 0;
     {

@@ -28,7 +28,7 @@ int pin_stop(struct pin *p, struct err *err);
 int pin_continue(struct pin *p, struct err *err);
 /* SIGCONT for one that somebody else had stopped, unless a pin of this process holds it stopped: then nothing
  * is done. A QEMU that does not run any more is no error. */
-int pin_thaw(const char *domain, struct err *err);
+int pin_thaw(const char *directory, const char *domain, struct err *err);
 /* Has a signal stopped it? */
 bool pin_is_stopped(struct pin *p);
 /* Has it ended, now or within ms? */

@@ -12,6 +12,9 @@
 ROUTE_HANDLER(route_info);
 ROUTE_HANDLER(route_node);
 ROUTE_HANDLER(route_image_put);
+ROUTE_HANDLER(route_inventory);
+ROUTE_HANDLER(route_inventory_collect);
+ROUTE_HANDLER(route_fences);
 ROUTE_HANDLER(route_sliver_list);
 ROUTE_HANDLER(route_sliver_get);
 ROUTE_HANDLER(route_sliver_put);

@@ -15,6 +15,7 @@ LOG_MODULE("nm.forwarding");
 
 #define SQL_GET "SELECT generation, document FROM forwarding WHERE slice = ?"
 #define SQL_ALL "SELECT slice, document FROM forwarding WHERE document <> ''"
+#define SQL_LIST "SELECT slice, generation, document FROM forwarding WHERE document <> ''"
 #define SQL_PUT \
     "INSERT INTO forwarding (slice, generation, document) VALUES (?, ?, ?)" \
     " ON CONFLICT (slice) DO UPDATE SET generation = excluded.generation," \
@@ -194,7 +195,9 @@ static int apply_all(struct slice_forwarding *f, struct err *err) {
     json *all AUTO_JSON = k.all;
     for (size_t i = 0; !failed && i < json_length(all); i++)
         failed = read_links(f->agent, &p, json_at(all, i), err);
-    return failed ? -1 : apply(f, &p, true, err);
+    /* Only the links that there are documents of. Flows of others may belong to guests that run while the
+     * documents were lost: they go when the aggregate says that they are nobody's. */
+    return failed ? -1 : apply(f, &p, false, err);
 }
 
 static int ensure_switch(struct slice_forwarding *f, struct err *err) {
@@ -298,4 +301,51 @@ int slice_forwarding_delete(struct slice_forwarding *f, const char *slice, struc
     int failed = change(f, &k, NULL, err);
     json_put(k.before);
     return failed;
+}
+
+/* --- for the inventory --- */
+
+static int documents_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct db_stmt *s AUTO_STMT = db_query(c, err, SQL_LIST, "");
+    int more;
+    if (!s) return -1;
+    while ((more = db_step(s, err)) == 1) {
+        const char *text = db_text(s, "document");
+        json *document AUTO_JSON = json_parse(text, strlen(text), err);
+        if (!document) return err_wrap(err, "forwarding of slice %s", db_text(s, "slice"));
+        json *one = json_set_str(json_object(), "slice", db_text(s, "slice")), *vnis = json_array();
+        json_set_int(one, "generation", db_int(s, "generation"));
+        const json *links = json_get(document, "links");
+        for (size_t i = 0; links && i < json_length(links); i++)
+            json_add(vnis, json_int(json_get_int(json_at(links, i), "vni", 0)));
+        json_add(arg, json_set(one, "vnis", vnis));
+    }
+    return more;
+}
+
+json *slice_forwarding_documents(struct slice_forwarding *f, struct err *err) {
+    json *all AUTO_JSON = json_array();
+    return db_read(f->agent->db, documents_fn, all, err) ? NULL : STEAL(all);
+}
+
+bool slice_forwarding_lists(const json *documents, int64_t vni) {
+    for (size_t i = 0; i < json_length(documents); i++) {
+        const json *vnis = json_get(json_at(documents, i), "vnis");
+        for (size_t k = 0; k < json_length(vnis); k++)
+            if (json_int_value(json_at(vnis, k)) == vni) return true;
+    }
+    return false;
+}
+
+int slice_forwarding_drop(struct slice_forwarding *f, int64_t vni, struct err *err) {
+    WITH_LOCK(&f->lock);
+    json *documents AUTO_JSON = slice_forwarding_documents(f, err);
+    if (!documents) return -1;
+    if (slice_forwarding_lists(documents, vni))
+        return err_set(err, ERR_CONFLICT, "network %lld belongs to a slice that is here",
+                       (long long)vni);
+    struct plan p CLEANUP(plan_done) = { .links = xcalloc(1, sizeof *p.links), .count = 1 };
+    p.links[0].vni = (uint32_t)vni;
+    forwarding_forget(f->flows); /* there are flows that this process need not have set */
+    return apply(f, &p, false, err);
 }

@@ -23,4 +23,11 @@ int slice_forwarding_put(struct slice_forwarding *f, const char *slice, const js
                          int64_t settle_ms, struct err *err);
 int slice_forwarding_delete(struct slice_forwarding *f, const char *slice, struct err *err);
 
+/* What documents are here: [{slice, generation, vnis: [...]}], the caller's; and is a network in one? */
+json *slice_forwarding_documents(struct slice_forwarding *f, struct err *err);
+bool slice_forwarding_lists(const json *documents, int64_t vni);
+/* Removes the flows of a network that no document mentions. Errors: ERR_CONFLICT (one does), and those of
+ * the switch door. */
+int slice_forwarding_drop(struct slice_forwarding *f, int64_t vni, struct err *err);
+
 #endif

@@ -6,6 +6,7 @@
 #include "nodemgr/fence.h"
 #include "nodemgr/hypervisor.h"
 #include "nodemgr/lease.h"
+#include "nodemgr/leftover.h"
 #include "nodemgr/sliver_db.h"
 #include "nodemgr/sliver_lock.h"
 #include "nodemgr/sliver_parts.h"
@@ -85,6 +86,31 @@ int sliver_put(struct agent *a, const struct sliver_spec *spec, struct err *err)
     return make(a, spec, err);
 }
 
+int sliver_adopt(struct agent *a, const struct sliver_spec *spec, struct err *err) {
+    WITH_SLIVER(a->locks, spec->sliver);
+    struct sliver_rows rows AUTO_ROWS = { NULL, 0 };
+    struct sliver_paths paths AUTO_PATHS = { NULL };
+    struct err why = ERR_INIT;
+    if (fence_raise(a->db, spec->sliver, spec->epoch, err) ||
+        sliver_rows_read(a->db, spec->sliver, &rows, err))
+        return -1;
+    if (row_at(&rows, spec->epoch)) return 0;
+    enum domain_state state = state_of(a, spec->sliver, spec->epoch, &why);
+    if (why.code != ERR_NONE) {
+        if (err) *err = why;
+        return -1;
+    }
+    sliver_paths(a, spec, &paths);
+    if (state == DOMAIN_ABSENT && access(paths.disk, F_OK) != 0)
+        return err_set(err, ERR_NOT_FOUND, "nothing of sliver %s is here at epoch %lld", spec->sliver,
+                       (long long)spec->epoch);
+    if (sliver_parts_note(a, spec, err) || sliver_row_put(a->db, spec, false, err)) return -1;
+    log_info("sliver adopted", "sliver=%s epoch=%lld state=%s", spec->sliver, (long long)spec->epoch,
+             domain_state_name(state));
+    sliver_watch_again(a->watch);
+    return 0;
+}
+
 /* --- power --- */
 
 static int power_on(struct agent *a, const struct sliver_row *row, struct err *err) {
@@ -106,7 +132,7 @@ static int power_on(struct agent *a, const struct sliver_row *row, struct err *e
 
 static int power_off(struct agent *a, const struct sliver_row *row, struct err *err) {
     char name[DOMAIN_NAME_BYTES];
-    domain_name(row->sliver, row->epoch, name);
+    lease_end_frozen(a->lease, domain_name(row->sliver, row->epoch, name));
     struct err why = ERR_INIT;
     int64_t deadline = clock_monotonic_ms() + SLIVER_STOP_MS;
     bool asked = hypervisor_shutdown(a->hypervisor, name, &why) == 0;
@@ -182,5 +208,5 @@ int sliver_delete(struct agent *a, const char *sliver, int64_t epoch, struct err
             return err_wrap(err, "remove sliver %s at epoch %lld", sliver,
                             (long long)rows.rows[i].epoch);
     }
-    return end_strangers(a, sliver, epoch, err);
+    return end_strangers(a, sliver, epoch, err) ? -1 : leftover_sweep(a, sliver, epoch, err);
 }

@@ -18,6 +18,10 @@
  * ERR_NO_SPACE, ERR_UNAVAILABLE. What was made is removed again when it fails. */
 int sliver_put(struct agent *a, const struct sliver_spec *spec, struct err *err);
 
+/* An incarnation that is here without a row, since the database was lost: makes the row, starts
+ * nothing. Errors: ERR_NOT_FOUND (neither its domain nor its disk is here), ERR_STALE_EPOCH. */
+int sliver_adopt(struct agent *a, const struct sliver_spec *spec, struct err *err);
+
 enum sliver_power { SLIVER_START, SLIVER_STOP, SLIVER_REBOOT };
 /* Start: a stopped one runs again from its disk, a paused one goes on. Stop: the guest is asked,
  * and after SLIVER_STOP_MS ended. Errors: ERR_NOT_FOUND, ERR_STALE_EPOCH, ERR_CONFLICT. */

@@ -23,6 +23,7 @@ void sliver_paths(const struct agent *a, const struct sliver_spec *spec, struct 
     ret->directory = xasprintf("%s/slivers/%s", state, spec->sliver);
     ret->disk = xasprintf("%s/disk-e%lld.qcow2", ret->directory, epoch);
     ret->seed = xasprintf("%s/seed-e%lld.iso", ret->directory, epoch);
+    ret->spec = xasprintf("%s/spec-e%lld.json", ret->directory, epoch);
     ret->console = xasprintf("%s/console/%s-e%lld.sock", a->config->run_dir, spec->sliver, epoch);
     ret->image = xasprintf("%s/images/%s.%s", state, spec->image_digest, spec->image_format);
 }
@@ -31,6 +32,7 @@ void sliver_paths_done(struct sliver_paths *p) {
     free(STEAL(p->directory));
     free(STEAL(p->disk));
     free(STEAL(p->seed));
+    free(STEAL(p->spec));
     free(STEAL(p->console));
     free(STEAL(p->image));
 }
@@ -41,6 +43,16 @@ char *sliver_tap_name(const char *sliver, int64_t epoch, const char *vnic, char 
     sha256_text(what, strlen(what), digest);
     snprintf(ret, IFNAMSIZ, SLIVER_TAP_PREFIX "%.12s", digest);
     return ret;
+}
+
+bool sliver_tap_owner(const char *label, char ret_sliver[UUID_TEXT_BYTES], int64_t *ret_epoch) {
+    char sliver[UUID_TEXT_BYTES];
+    long long epoch;
+    if (sscanf(label, "jogak %36s %lld", sliver, &epoch) != 2) return false;
+    if (!uuid_valid(sliver) || epoch < 1) return false;
+    memcpy(ret_sliver, sliver, sizeof sliver);
+    *ret_epoch = epoch;
+    return true;
 }
 
 char *sliver_document(const struct agent *a, const struct sliver_spec *spec) {
@@ -89,6 +101,15 @@ static int make_seed(const struct sliver_spec *spec, const struct sliver_paths *
                       spec_seed(spec, "user_data"), err);
 }
 
+int sliver_parts_note(struct agent *a, const struct sliver_spec *spec, struct err *err) {
+    struct sliver_paths paths AUTO_PATHS = { NULL };
+    sliver_paths(a, spec, &paths);
+    if (access(paths.spec, F_OK) == 0) return 0;
+    char *text AUTO_FREE = json_text(spec->document);
+    return dir_make(paths.directory, 0711, err) ? -1
+                                                : file_write(paths.spec, text, strlen(text), 0600, err);
+}
+
 static int check_image(const struct sliver_spec *spec, const struct sliver_paths *paths,
                        struct err *err) {
     if (access(paths->image, R_OK) == 0) return 0;
@@ -118,6 +139,9 @@ static int make_port(struct agent *a, const struct sliver_spec *spec, const stru
     char name[IFNAMSIZ];
     uint32_t number;
     if (make_tap(spec, vnic, hold, name, err)) return -1;
+    char *label AUTO_FREE = xasprintf(SLIVER_LABEL_FORMAT, spec->sliver, (long long)spec->epoch,
+                                      vnic->name);
+    if (netdev_label(name, label, err)) return -1;
     struct switch_port_spec port = {
         .name = name,
         .kind = SWITCH_PORT_SYSTEM,
@@ -164,7 +188,9 @@ static int make_all(struct agent *a, const struct sliver_spec *spec,
 int sliver_parts_make(struct agent *a, const struct sliver_spec *spec, bool hold, struct err *err) {
     struct sliver_paths paths AUTO_PATHS = { NULL };
     sliver_paths(a, spec, &paths);
-    if (check_image(spec, &paths, err) || dir_make(paths.directory, 0711, err)) return -1;
+    if (check_image(spec, &paths, err) || dir_make(paths.directory, 0711, err) ||
+        sliver_parts_note(a, spec, err))
+        return -1;
     if (make_all(a, spec, &paths, hold, err) == 0) return 0;
     struct err ignored = ERR_INIT;
     if (sliver_parts_remove(a, spec, &ignored))
@@ -197,7 +223,8 @@ int sliver_parts_unlink(struct agent *a, const struct sliver_spec *spec, struct 
     sliver_paths(a, spec, &paths);
     char *temporary AUTO_FREE = xasprintf("%s.part", paths.disk);
     if (remove_file(paths.disk, err) || remove_file(temporary, err) ||
-        remove_file(paths.seed, err) || remove_file(paths.console, err))
+        remove_file(paths.seed, err) || remove_file(paths.console, err) ||
+        remove_file(paths.spec, err))
         return -1;
     rmdir(paths.directory); /* stays while another incarnation has files there */
     return 0;

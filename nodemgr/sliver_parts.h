@@ -13,7 +13,7 @@
 #include <net/if.h>
 
 struct sliver_paths {
-    char *directory, *disk, *seed, *console, *image;
+    char *directory, *disk, *seed, *spec, *console, *image;
 };
 void sliver_paths(const struct agent *a, const struct sliver_spec *spec, struct sliver_paths *ret);
 void sliver_paths_done(struct sliver_paths *p);
@@ -23,6 +23,13 @@ void sliver_paths_done(struct sliver_paths *p);
 char *sliver_tap_name(const char *sliver, int64_t epoch, const char *vnic, char ret[IFNAMSIZ]);
 #define SLIVER_TAP_PREFIX "jg"
 
+/* What the tap's label says of it (netdev_label()): "jogak <sliver> <epoch> <vnic>". */
+#define SLIVER_LABEL_FORMAT "jogak %s %lld %s"
+bool sliver_tap_owner(const char *label, char ret_sliver[UUID_TEXT_BYTES], int64_t *ret_epoch);
+
+/* Writes the SliverSpec beside the disk, so that an agent which lost its database knows what the disk
+ * belongs to (adopt.h). */
+int sliver_parts_note(struct agent *a, const struct sliver_spec *spec, struct err *err);
 /* Makes them all; the guest's side of the taps is on hold when `hold`. What it had made is removed
  * again when it fails. Errors: ERR_CONFLICT (the image is not here), ERR_NO_SPACE, ERR_UNAVAILABLE. */
 int sliver_parts_make(struct agent *a, const struct sliver_spec *spec, bool hold, struct err *err);

@@ -37,7 +37,9 @@ int route_sliver_put(void *ctx, const struct http_request *req, struct http_repl
     if (strcmp(spec.sliver, sliver) != 0)
         return err_set(err, ERR_INVALID, "the path names sliver %s, the body %s", sliver,
                        spec.sliver);
-    if (sliver_put(a, &spec, err)) return -1;
+    const char *adopt = http_query(req, "adopt");
+    bool only_adopt = adopt && strcmp(adopt, "true") == 0;
+    if (only_adopt ? sliver_adopt(a, &spec, err) : sliver_put(a, &spec, err)) return -1;
     return answer_state(a, sliver, reply, err);
 }
 

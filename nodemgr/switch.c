@@ -220,6 +220,21 @@ int switch_list_ports(struct switch_door *door, struct switch_port **ret_ports, 
     return 0;
 }
 
+int switch_foreign(struct switch_door *door, char ***ret_ports, char ***ret_bridges, int timeout_ms,
+                   struct err *err) {
+    WITH_LOCK(&door->lock);
+    int64_t deadline_ms = deadline_of(timeout_ms);
+    if (db_ready(door, deadline_ms, err)) return -1;
+    if (ovsbridge_foreign(&door->db, door->bridge, ret_ports, ret_bridges, deadline_ms, err))
+        return blame_db(err);
+    return 0;
+}
+
+void switch_names_free(char **names) {
+    for (char **n = names; n && *n; n++) free(*n);
+    free(names);
+}
+
 /* --- multipart reads: growing arrays --- */
 
 struct collected {

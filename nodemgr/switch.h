@@ -93,6 +93,12 @@ int switch_del_port(struct switch_door *door, const char *name, int timeout_ms, 
 int switch_list_ports(struct switch_door *door, struct switch_port **ret_ports, size_t *ret_count,
                       int timeout_ms, struct err *err);
 
+/* What is in this Open vSwitch besides our bridge and the ports that this door made: names, each list
+ * NULL-terminated; both to be freed with switch_names_free(). */
+int switch_foreign(struct switch_door *door, char ***ret_ports, char ***ret_bridges, int timeout_ms,
+                   struct err *err);
+void switch_names_free(char **names);
+
 struct switch_port_number {
     char name[SWITCH_PORT_NAME_BYTES];
     uint32_t ofport;

@@ -14,6 +14,7 @@ static const char SQL_TAKE_EPOCH[] = "UPDATE sliver SET last_epoch = last_epoch 
 static const char SQL_LAST_EPOCH[] = "SELECT last_epoch FROM sliver WHERE id = ?";
 static const char SQL_ENDS[] =
     "UPDATE migration SET source = ?2, target = ?3, source_epoch = ?4, epoch = ?5 WHERE id = ?1";
+static const char SQL_UNCLAIM_HELD[] = "DELETE FROM claim WHERE sliver = ? AND operation <> ?";
 static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
 
 static struct placement_wish wish_of(const struct run *r) {
@@ -85,7 +86,9 @@ static int take_epoch(struct db_conn *c, struct run *r, struct err *err) {
 
 static int choose_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
-    if (choose(c, r, err) || take_epoch(c, r, err)) return -1;
+    /* What a drain had claimed for it in advance becomes its own claim. */
+    if (db_exec(c, NULL, err, SQL_UNCLAIM_HELD, "ss", r->s.id, r->m.id) || choose(c, r, err) ||
+        take_epoch(c, r, err)) return -1;
     snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
     r->m.source_epoch = r->s.epoch;
     return db_exec(c, NULL, err, SQL_CLAIM, "sssiiii", r->m.id, r->s.id, r->m.target, r->s.vcpus,

@@ -85,10 +85,12 @@ int debt_run(struct aggregate *am, const struct operation *op, struct err *err) 
         agents_call(am, op->node, "DELETE", NULL, REMOVE_MS, err, "/v1/slivers/%s?epoch=%lld",
                     op->sliver, (long long)json_get_int(op->input, "epoch", 0));
     if (!gone) return -1;
-    json *forgotten AUTO_JSON =
-        agents_call(am, op->node, "DELETE", NULL, REMOVE_MS, err, "/v1/migrations/%s",
-                    json_get_str(op->input, "migration"));
-    if (!forgotten) return -1;
+    const char *migration = json_get_str(op->input, "migration");
+    json *forgotten AUTO_JSON = NULL;
+    if (migration && *migration) /* a debt that the audit found has none */
+        forgotten = agents_call(am, op->node, "DELETE", NULL, REMOVE_MS, err, "/v1/migrations/%s",
+                                migration);
+    if (migration && *migration && !forgotten) return -1;
     struct operation copy = *op;
     return db_write(am->db, paid_fn, &copy, err);
 }

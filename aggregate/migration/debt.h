@@ -7,7 +7,8 @@
 
 #include "../operation.h"
 
-/* In a transaction: node owes the removal of the sliver's incarnations up to this epoch. */
+/* In a transaction: node owes the removal of the sliver's incarnations up to this epoch. migration: which
+ * one left it there; "": none is known. */
 int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
              const char *migration, struct err *err);
 /* Adds {node: "debt"} for each node that still has to clear away something of this migration. */

@@ -1,197 +1,166 @@
 /*
- * Draining: the node takes no new slivers, and each sliver on it is moved by a migration of its
- * own. The drain's operation only starts them and watches; after a crash it looks again at what is
- * still there.
+ * Draining a node, and moving a whole slice: what is asked for, and the operation it becomes. How the
+ * slivers are moved is moves.c, the same for both.
  */
 #include "migration.h"
 
 #include "../access.h"
 #include "../event.h"
 #include "../node.h"
-#include "../placement.h"
-#include "common/log.h"
+#include "../slice.h"
+#include "moves.h"
 
 #include <stdio.h>
 
-LOG_MODULE("am.drain");
-
-#define LOOK_MS 300
-
-struct look {
-    const struct operation *op;
-    struct sliver_list slivers;
-    size_t moving, failed;
-    json *problems; /* {sliver name: why} */
-    json *tried;    /* {sliver id: migration id} of this drain */
-};
-
-static const char SQL_OPEN[] = "SELECT 1 AS there FROM operation WHERE id = ?"
-                               " AND state IN ('pending', 'running', 'cancelling')";
-static const char SQL_STATE[] = "SELECT state, error FROM operation WHERE id = ?";
-
-/* Did the migration of this drain fail? Then it is not tried again: an operator has to look. */
-static int has_failed(struct db_conn *c, const char *id, bool *ret, struct err *err) {
-    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_STATE, "s", id);
-    if (!q || db_step(q, err) < 0) return -1;
-    const char *state = db_text(q, "state");
-    *ret = state && (!strcmp(state, "failed") || !strcmp(state, "cancelled"));
-    return 0;
-}
-
-static int look_at(struct db_conn *c, struct look *l, const struct sliver *s, struct err *err) {
-    const char *tried = json_get_str(l->tried, s->id);
-    bool failed = false;
-    if (tried && has_failed(c, tried, &failed, err)) return -1;
-    if (failed) {
-        l->failed++;
-        json_set_str(l->problems, s->name, "its migration failed");
-        return 0;
-    }
-    if (s->busy[0]) {
-        l->moving++;
-        return 0;
-    }
-    char id[37];
-    struct err one = ERR_INIT;
-    if (migration_add(c, s, l->op->owner, "drain", NULL, id, &one)) {
-        l->failed++;
-        json_set_str(l->problems, s->name, one.msg);
-        return 0;
-    }
-    json_set_str(l->tried, s->id, id);
-    l->moving++;
-    return 0;
-}
-
-/* Those past their commit belong to another node already, but their source is not free yet. */
-static int count_open(struct db_conn *c, const json *tried, size_t *ret, struct err *err) {
-    const char *sliver;
-    json *id;
-    *ret = 0;
-    for (size_t it = 0; json_next(tried, &it, &sliver, &id);) {
-        struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_OPEN, "s", json_str(id));
-        if (!q) return -1;
-        int rc = db_step(q, err);
-        if (rc < 0) return -1;
-        *ret += rc == 1;
-    }
-    return 0;
-}
-
-static int look_fn(struct db_conn *c, void *arg, struct err *err) {
-    struct look *l = arg;
-    size_t open = 0;
-    l->moving = l->failed = 0;
-    if (sliver_of_node(c, l->op->node, &l->slivers, err)) return -1;
-    for (size_t i = 0; i < l->slivers.count; i++)
-        if (look_at(c, l, &l->slivers.rows[i], err)) return -1;
-    if (count_open(c, l->tried, &open, err)) return -1;
-    if (open > l->moving) l->moving = open;
-    return 0;
-}
-
-static int begin_fn(struct db_conn *c, void *arg, struct err *err) {
-    const struct operation *op = arg;
-    return node_set_state(c, op->node, "draining", "it is being drained", err);
-}
-
-static void look_done(struct look *l) {
-    sliver_list_done(&l->slivers);
-    json_put(l->problems);
-    json_put(l->tried);
-}
-
-int drain_run(struct aggregate *am, const struct operation *op, struct err *err) {
-    struct look l CLEANUP(look_done) = { .op = op, .problems = json_object(), .tried = json_object() };
-    struct operation copy = *op;
-    if (db_write(am->db, begin_fn, &copy, err)) return -1;
-    size_t total = 0;
-    for (;;) {
-        sliver_list_done(&l.slivers);
-        if (db_write(am->db, look_fn, &l, err)) return -1;
-        if (l.slivers.count > total) total = l.slivers.count;
-        json *p = json_set_int(json_object(), "total", (int64_t)total);
-        json_set_int(p, "done", (int64_t)(total - l.slivers.count));
-        json_set_int(p, "moving", (int64_t)l.moving);
-        json_set(p, "problems", json_copy(l.problems));
-        operation_progress(am, op->id, p, NULL);
-        work_wake(am->work);
-        if (!l.moving) break;
-        if (operation_cancelled(am, op->id))
-            return err_set(err, ERR_CANCELLED, "cancelled; %zu slivers are still on node %s",
-                           l.slivers.count, op->node);
-        if (am->stopping) return err_set(err, ERR_UNAVAILABLE, "the aggregate is stopping");
-        work_pause(am, op->id, LOOK_MS);
-    }
-    if (!l.failed) return 0;
-    struct buf problems AUTO_BUF = BUF_INIT;
-    const char *name;
-    json *why;
-    for (size_t it = 0; json_next(l.problems, &it, &name, &why);)
-        buf_printf(&problems, "%s%s: %s", problems.length ? "; " : "", name, json_str(why));
-    err_set(err, ERR_CONFLICT, "%zu slivers could not leave node %s: %s", l.failed, op->node,
-            problems.data ? problems.data : "");
-    return err_remedy(err, "see `jogak migration list`, then drain again");
-}
-
-/* --- route --- */
 struct ask {
     struct aggregate *am;
-    const char *node, *owner;
-    char operation[37];
-    json *ret;
+    const struct http_request *req;
+    const char *node;  /* that is drained; NULL: a slice is moved */
+    const char *slice; /* its UUID */
+    struct move_rule rule;
+    bool dry_run, all_or_none;
+    struct moves m;
+    struct operation op;
+    json *reasons; /* for programs, when it is refused */
 };
 
-/* What would happen: a placement of all its slivers on the others, thrown away. */
-static int rehearse_fn(struct db_conn *c, void *arg, struct err *err) {
-    struct ask *a = arg;
-    struct sliver_list slivers AUTO_SLIVERS = { 0 };
-    struct node_list nodes CLEANUP(node_list_done) = { 0 };
-    if (sliver_of_node(c, a->node, &slivers, err) || node_all(c, &nodes, err)) return -1;
-    json *moves = json_array();
-    a->ret = json_set(json_set_str(json_object(), "node", a->node), "moves", moves);
-    for (size_t i = 0; i < slivers.count; i++) {
-        const struct sliver *s = &slivers.rows[i];
-        struct placement_wish w = { .name = s->name, .kind = s->kind, .avoid = a->node,
-                                    .vcpus = s->vcpus, .memory_mib = s->memory_mib,
-                                    .disk_mib = s->disk_mib, .rate_kbps = s->rate_kbps };
-        struct err one = ERR_INIT;
-        json *reasons = NULL, *move = json_set_str(json_object(), "sliver", s->name);
-        json_set_str(move, "slice", s->slice);
-        if (!json_get_bool(json_get(s->wanted, "migration"), "movable", true))
-            json_set_str(move, "problem", "not movable by its policy");
-        else if (placement_choose(&nodes, &w, 1, a->am->config->cpu_overcommit_percent, &reasons, &one))
-            json_set_str(move, "problem", one.msg);
-        else json_set_str(move, "target", nodes.rows[w.chosen].name);
-        json_put(reasons);
-        json_add(moves, move);
-    }
+static void ask_done(struct ask *a) {
+    moves_done(&a->m);
+    operation_done(&a->op);
+    json_put(a->reasons);
+}
+
+/* Of a slice, those that the request is about. */
+static bool concerned(const struct ask *a, const struct sliver *s) {
+    if (a->node) return true;
+    if (a->rule.to) return strcmp(s->node, a->rule.to) != 0;
+    return !a->rule.avoid || !strcmp(s->node, a->rule.avoid);
+}
+
+static int gather(struct db_conn *c, struct ask *a, struct err *err) {
+    struct sliver_list all AUTO_SLIVERS = { 0 };
+    if (a->node ? sliver_of_node(c, a->node, &all, err) : sliver_of_slice(c, a->slice, &all, err))
+        return -1;
+    for (size_t i = 0; i < all.count; i++)
+        if (concerned(a, &all.rows[i]) && moves_add(c, &a->m, &all.rows[i], err)) return -1;
     return 0;
 }
 
+/* A slice moves as a whole, so one that is busy or may not move refuses it all. */
+static int refuse_some(struct ask *a, struct err *err) {
+    json *reasons = json_array();
+    size_t n = moves_refusals(&a->m, reasons);
+    if (!n) {
+        json_put(reasons);
+        return 0;
+    }
+    json_put(a->reasons);
+    a->reasons = reasons;
+    struct buf b AUTO_BUF = BUF_INIT;
+    for (size_t i = 0; i < json_length(reasons) && b.length < 600; i++)
+        buf_printf(&b, "%s%s: %s", i ? "; " : "", json_get_str(json_at(reasons, i), "sliver"),
+                   json_get_str(json_at(reasons, i), "why"));
+    err_set(err, ERR_CONFLICT, "%zu of %zu slivers cannot be moved: %s", n, a->m.count, b.data);
+    return err_remedy(err, "nothing was moved; see `jogak slice migrate --dry-run`");
+}
+
+/* Each place is found before anything moves. In a dry run what cannot be done is told beside the rest. */
+static int plan(struct db_conn *c, struct ask *a, struct err *err) {
+    struct err none = ERR_INIT;
+    int failed = moves_place(c, a->am, &a->m, &a->rule, !a->dry_run, &a->reasons, &none);
+    if (failed && (!a->dry_run || none.code != ERR_NO_SPACE)) {
+        if (err) *err = none;
+        return -1;
+    }
+    return a->all_or_none && !a->dry_run ? refuse_some(a, err) : 0;
+}
+
+static int rehearse_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct ask *a = arg;
+    return gather(c, a, err) || plan(c, a, err) ? -1 : 0;
+}
+
+static int not_drained_already(struct db_conn *c, const char *node, struct err *err) {
+    char open[37];
+    if (moves_open_drain(c, node, open, err)) return -1;
+    if (!open[0]) return 0;
+    err_set(err, ERR_CONFLICT, "node %s is being drained by operation %s", node, open);
+    return err_remedy(err, "wait for it (jogak operation wait --all %s) or cancel it", open);
+}
+
+/* The operation, where all its slivers go, and their room there: all of it or nothing. */
 static int start_fn(struct db_conn *c, void *arg, struct err *err) {
     struct ask *a = arg;
-    struct node n AUTO_NODE = { 0 };
-    if (node_get(c, a->node, &n, err)) return -1;
-    struct operation op AUTO_OPERATION = { .kind = "drain" };
-    snprintf(op.node, sizeof op.node, "%s", a->node);
-    snprintf(op.owner, sizeof op.owner, "%s", a->owner);
-    if (operation_add(c, &op, json_object(), err)) return -1;
-    memcpy(a->operation, op.id, sizeof a->operation);
-    return node_set_state(c, a->node, "draining", "it is being drained", err);
+    json *input = moves_input(a->req->body);
+    if (a->rule.avoid) json_set_str(input, "avoid", a->rule.avoid);
+    if (a->rule.to) json_set_str(input, "to", a->rule.to);
+    if (a->node && not_drained_already(c, a->node, err)) {
+        json_put(input);
+        return -1;
+    }
+    if (operation_add(c, &a->op, input, err)) return -1;
+    memcpy(a->m.operation, a->op.id, sizeof a->m.operation);
+    if (a->node && node_set_state(c, a->node, "draining", "it is being drained", err)) return -1;
+    return gather(c, a, err) || plan(c, a, err) || moves_save(c, &a->m, err) ? -1 : 0;
+}
+
+static json *plan_reply(struct ask *a, const char *key, const char *value) {
+    json *j = json_set_str(json_object(), key, value);
+    json *refused AUTO_JSON = json_array();
+    size_t not_moving = moves_refusals(&a->m, refused);
+    json_set_bool(j, "possible", a->all_or_none ? !not_moving : !a->reasons);
+    json_set(j, "moves", moves_plan_json(&a->m));
+    if (a->reasons) json_set(j, "reasons", json_ref(a->reasons));
+    return j;
+}
+
+static int answer(struct ask *a, const char *key, const char *value, struct http_reply *reply,
+                  struct err *err) {
+    a->dry_run = json_get_bool(a->req->body, "dry_run", false);
+    if (a->dry_run) {
+        if (db_read(a->am->db, rehearse_fn, a, err)) return -1;
+        reply->body = plan_reply(a, key, value);
+        return 0;
+    }
+    if (db_write(a->am->db, start_fn, a, err)) {
+        reply->reasons = STEAL(a->reasons);
+        return -1;
+    }
+    events_wake(a->am->events);
+    return operation_accepted(a->am, a->op.id, reply, err);
 }
 
 int drain_start(void *ctx, const struct http_request *req, struct http_reply *reply,
                 struct err *err) {
-    struct aggregate *am = ctx;
-    struct ask a = { .am = am, .node = req->params[0], .owner = req->peer->urn };
-    if (json_get_bool(req->body, "dry_run", false)) {
-        struct node n AUTO_NODE = { 0 };
-        if (node_find(am, a.node, &n, err) || db_read(am->db, rehearse_fn, &a, err)) return -1;
-        reply->body = a.ret;
-        return 0;
-    }
-    if (db_write(am->db, start_fn, &a, err)) return -1;
-    events_wake(am->events);
-    return operation_accepted(am, a.operation, reply, err);
+    struct ask a CLEANUP(ask_done) = { .am = ctx, .req = req, .node = req->params[0],
+                                       .rule.avoid = req->params[0], .op = { .kind = "drain" } };
+    struct node n AUTO_NODE = { 0 };
+    if (node_find(a.am, a.node, &n, err)) return -1;
+    snprintf(a.op.node, sizeof a.op.node, "%s", n.name);
+    snprintf(a.op.owner, sizeof a.op.owner, "%s", req->peer->urn);
+    return answer(&a, "node", n.name, reply, err);
+}
+
+static int known_node(struct aggregate *am, const char *name, struct err *err) {
+    struct node n AUTO_NODE = { 0 };
+    return name ? node_find(am, name, &n, err) : 0;
+}
+
+int slice_migrate(void *ctx, const struct http_request *req, struct http_reply *reply,
+                  struct err *err) {
+    struct ask a CLEANUP(ask_done) = { .am = ctx, .req = req, .all_or_none = true,
+                                       .rule = { .avoid = json_get_str(req->body, "away_from"),
+                                                 .to = json_get_str(req->body, "to") },
+                                       .op = { .kind = "move" } };
+    char urn[256], title[SLICE_TITLE_BYTES];
+    struct slice_row slice;
+    if (access_slice_urn(a.am, req->params[0], urn, err) ||
+        access_slice(a.am, req, urn, PRIV_MIGRATE, NULL, err) || slice_find(a.am, urn, &slice, err) ||
+        known_node(a.am, a.rule.to, err) || known_node(a.am, a.rule.avoid, err))
+        return -1;
+    if (a.rule.to && a.rule.avoid) return err_set(err, ERR_UNPROCESSABLE, "say `to` or `away_from`, not both");
+    a.slice = slice.id;
+    memcpy(a.op.slice, slice.id, sizeof a.op.slice);
+    snprintf(a.op.owner, sizeof a.op.owner, "%s", req->peer->urn);
+    return answer(&a, "slice", slice_title(urn, title), reply, err);
 }

@@ -34,9 +34,11 @@ int migration_list(void *am, const struct http_request *req, struct http_reply *
 int migration_show(void *am, const struct http_request *req, struct http_reply *reply,
                    struct err *err);
 
-/* Draining a node: moves everything away from it; with {dry_run: true} only says what and where. */
-int drain_run(struct aggregate *am, const struct operation *op, struct err *err);
+/* Draining a node: moves everything away from it; and a slice, as a whole, to another place. With
+ * {dry_run: true} they only say what would go where. The operation's run is moves_run() (moves.h). */
 int drain_start(void *am, const struct http_request *req, struct http_reply *reply,
                 struct err *err);
+int slice_migrate(void *am, const struct http_request *req, struct http_reply *reply,
+                  struct err *err);
 
 #endif

@@ -64,6 +64,8 @@ START_TEST(help_of_a_command) {
                      "Options:\n"
                      "  -n, --dry-run          Only say what would move where\n"
                      "  -w, --wait             Wait until the node is empty\n"
+                     "      --parallel N       Moves at once (at most what the aggregate allows)\n"
+                     "      --timeout SECONDS  After so long begin nothing more, and take back what is not committed\n"
                      "  -o, --output FORMAT    How results are printed: table (default) or json\n"
                      "  -h, --help             Explain the command\n");
 }

@@ -122,6 +122,27 @@ START_TEST(drain_first_rehearsed_then_done) {
 }
 END_TEST
 
+#define MOVE_PLAN(possible) \
+    "{\"slice\":\"demo:ring\",\"possible\":" possible ",\"moves\":[{\"sliver\":\"a\",\"slice\":\"demo:ring\",\"target\":\"h2\"}]}"
+
+START_TEST(a_slice_moves_as_one) {
+    ck_assert_int_eq(CLI_CALL("slice migrate demo:ring --away-from h1 -n", GIVE_CREDENTIAL,
+        { "POST /v1/slices/demo:ring/migrate", 200, MOVE_PLAN("false"), "{\"dry_run\":true,\"away_from\":\"h1\"}" }), 0);
+    ck_assert_str_eq(cli_out, "SLIVER  SLICE      TO  PROBLEM\na       demo:ring  h2  -\n");
+    ck_assert_str_eq(cli_notes, "not possible like this: nothing would be moved\n");
+    ck_assert_int_eq(CLI_CALL("slice migrate demo:ring --to h3 --parallel 2 --timeout 60 --wait",
+        { "POST /v1/slices/demo:ring/migrate", 202, "{\"id\":\"" OPERATION "\",\"kind\":\"move\",\"state\":\"pending\"}",
+          "{\"dry_run\":false,\"parallel\":2,\"timeout_s\":60,\"to\":\"h3\"}" },
+        { "GET /v1/operations/" OPERATION, 200, "{\"id\":\"" OPERATION "\",\"kind\":\"move\",\"state\":\"running\","
+          "\"progress\":{\"doing\":\"moving slivers\",\"total\":2,\"done\":1,\"moving\":1,\"slivers\":[]}}", NULL },
+        { "GET /v1/operations/" OPERATION, 200, "{\"id\":\"" OPERATION "\",\"kind\":\"move\",\"state\":\"done\"}", NULL }), 0);
+    ck_assert_str_eq(cli_notes, "moving slivers (1/2)\n");
+    ck_assert_str_eq(cli_out, "the slivers of slice demo:ring are where they should be\n");
+    ck_assert_int_eq(CLI_QUIET("slice migrate demo:ring --parallel 0"), 2);
+    ck_assert_int_eq(CLI_QUIET("slice migrate demo:ring --to h1 --away-from h2"), 2);
+}
+END_TEST
+
 /* --- apply --- */
 
 #define TOPOLOGY "{\"slivers\":[{\"name\":\"a\",\"image\":\"guest\"},{\"name\":\"b\",\"image\":\"guest\"}]}"
@@ -330,6 +351,7 @@ static void add(TCase *t) {
     tcase_add_test(t, a_credential_that_was_overtaken_is_fetched_anew);
     tcase_add_test(t, the_slice_is_the_option_or_the_environment_or_the_usual_one);
     tcase_add_test(t, drain_first_rehearsed_then_done);
+    tcase_add_test(t, a_slice_moves_as_one);
     tcase_add_test(t, apply_makes_what_is_missing);
     tcase_add_test(t, apply_asks_before_it_destroys);
     tcase_add_test(t, apply_releases_before_it_reserves);

@@ -149,6 +149,14 @@ START_TEST(lease_ends_at_its_moment) {
     atomic_store(&p->until_ms, 1000);
     ck_assert(!lease_page_ended(p, 999));
     ck_assert(lease_page_ended(p, 1000));
+    atomic_store(&p->length_ms, 600); /* the guard is 300 then, its least; else a sixth, and 3 s at most */
+    ck_assert(!lease_page_closing(p, 699) && lease_page_closing(p, 700));
+    atomic_store(&p->length_ms, 6000);
+    atomic_store(&p->until_ms, 10000);
+    ck_assert(!lease_page_closing(p, 8999) && lease_page_closing(p, 9000));
+    atomic_store(&p->length_ms, 600000);
+    ck_assert(!lease_page_closing(p, 6999) && lease_page_closing(p, 7000));
+    atomic_store(&p->until_ms, 1000);
     ck_assert(!lease_page_watched(p, 1000));
     atomic_store(&p->watched_ms, 1000);
     ck_assert(lease_page_watched(p, 1000 + LEASE_WATCHED_MS - 1));
@@ -279,6 +287,59 @@ START_TEST(looks_do_not_touch_strangers) {
 }
 END_TEST
 
+/* --- thawing --- */
+
+#define SLIVER "11111111-2222-4333-8444-555555555555" /* its third incarnation is DOMAIN */
+
+static json *named(const char *sliver, int64_t epoch) {
+    json *one = json_set_str(json_object(), "sliver", sliver);
+    json_set_int(one, "epoch", epoch);
+    json *all = json_array();
+    json_add(all, one);
+    return all;
+}
+
+START_TEST(thaws_what_is_still_ours) {
+    struct lease_page *p = new_page(-1);
+    struct guest g = guest_start(DOMAIN), moved = guest_start(OTHER);
+    struct watchdog w = watchdog_on(p);
+    watchdog_look(&w);
+    ck_assert(!guest_runs(&g) && !guest_runs(&moved));
+    json *older AUTO_JSON = named(SLIVER, 2), *ours AUTO_JSON = named(SLIVER, 3);
+    atomic_store(&p->until_ms, clock_boottime_ms() + 60000);
+    lease_thaw(p, pids, older); /* another incarnation than the one that is here */
+    ck_assert(!guest_runs(&g));
+    lease_thaw(p, pids, ours);
+    ck_assert(guest_runs(&g));
+    ck_assert(!lease_hold_has(p, HOLD_FROZEN, DOMAIN));
+    ck_assert(!guest_runs(&moved)); /* it was started elsewhere meanwhile */
+    ck_assert(lease_hold_has(p, HOLD_FROZEN, OTHER));
+    guest_end(&g);
+    guest_end(&moved);
+    lease_page_close(p);
+}
+END_TEST
+
+START_TEST(thaw_leaves_a_pinned_one) {
+    struct lease_page *p = new_page(-1);
+    struct guest g = guest_start(DOMAIN);
+    struct watchdog w = watchdog_on(p);
+    struct err err = ERR_INIT;
+    watchdog_look(&w);
+    struct pin *pin = pin_open_in(pids, DOMAIN, &err); /* a migration has begun to rely on its standing still */
+    ck_assert(pin && pin_stop(pin, &err) == 0);
+    json *ours AUTO_JSON = named(SLIVER, 3);
+    atomic_store(&p->until_ms, clock_boottime_ms() + 60000);
+    lease_thaw(p, pids, ours);
+    ck_assert(!guest_runs(&g));
+    ck_assert_int_eq(pin_continue(pin, &err), 0);
+    ck_assert(guest_runs(&g));
+    pin_close(pin);
+    guest_end(&g);
+    lease_page_close(p);
+}
+END_TEST
+
 /* --- the program --- */
 
 static pid_t program_start(void) {
@@ -392,6 +453,8 @@ int main(void) {
     tcase_add_test(t, looks_meet_those_that_come_late_or_go_on);
     tcase_add_test(t, looks_do_not_note_what_another_stopped);
     tcase_add_test(t, looks_do_not_touch_strangers);
+    tcase_add_test(t, thaws_what_is_still_ours);
+    tcase_add_test(t, thaw_leaves_a_pinned_one);
     tcase_add_test(t, program_freezes_when_its_agent_dies);
     tcase_add_test(t, program_is_there_in_time);
     tcase_add_test(t, program_gives_way_to_another);

@@ -118,13 +118,13 @@ START_TEST(nonsense_is_refused) {
 }
 END_TEST
 
-START_TEST(only_users_put) {
+START_TEST(users_and_nodes_put) {
     struct ss_chunk *c = ss_chunk(1000, 8);
     ck_assert_uint_eq(ss_put_chunk(NULL, c, NULL), 401);
-    ck_assert_uint_eq(ss_put_chunk("node:n1", c, NULL), 403);
     ck_assert_uint_eq(ss_put_chunk("am:one", c, NULL), 403);
+    ck_assert_uint_eq(ss_put_chunk("node:n1", c, NULL), 201);
     ck_assert_uint_eq(ss_get_chunk(NULL, c->digest), 401);
-    ck_assert_uint_eq(ss_put_chunk("operator", c, NULL), 201);
+    ck_assert_uint_eq(ss_put_chunk("operator", c, NULL), 200);
 }
 END_TEST
 
@@ -215,7 +215,7 @@ int main(void) {
     tcase_add_test(t, a_bad_chunk_is_refused_and_named);
     tcase_add_test(t, another_content_is_refused);
     tcase_add_test(t, nonsense_is_refused);
-    tcase_add_test(t, only_users_put);
+    tcase_add_test(t, users_and_nodes_put);
     tcase_add_test(t, another_users_chunk_must_be_shown_to_be_had);
     tcase_add_loop_test(t, damage_on_disk_is_found_named_and_healed, 0, 3);
     tcase_add_test(t, a_full_disk_leaves_nothing);
