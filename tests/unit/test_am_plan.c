@@ -14,7 +14,7 @@
 START_TEST(placement_goes_back) {
     struct node rows[2] = { { .name = "a", .state = "ready", .vcpus = 99, .memory_mib = 10, .disk_mib = 99 },
                             { .name = "b", .state = "ready", .vcpus = 99, .memory_mib = 10, .disk_mib = 99 } };
-    struct node_list nodes = { rows, 2 };
+    struct node_list nodes = { .rows = rows, .count = 2 };
     static const int64_t sizes[] = { 6, 4, 4, 3, 3 };
     struct placement_wish w[5];
     for (int i = 0; i < 2; i++) rows[i].capabilities = json_parse("{\"kinds\":[\"full\"]}", 18, NULL);
