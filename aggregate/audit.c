@@ -87,12 +87,14 @@ static const char *meet(struct aggregate *am, const char *node, const json *inve
     return NULL;
 }
 
-static int compare(struct aggregate *am, const struct audit_look *look, const json *inventory,
+static int compare(struct aggregate *am, struct audit_look *look, const json *inventory,
                    struct err *err) {
     struct audit_view view AUTO_VIEW = { .node = NULL };
     struct audit_findings found AUTO_FINDINGS = { NULL, 0 };
     if (audit_db_view(am, look->node, inventory, &view, err)) return -1;
     audit_compare(&view, inventory, &found);
+    look->view = &view;
+    look->inventory = inventory;
     if (audit_db_note(am, look, &found, err)) return -1;
     audit_repair(am, look->node, look->at_ms, &found);
     return 0;

@@ -96,6 +96,22 @@ static void about(struct audit_finding *f, const char *sliver, int64_t epoch) {
 }
 
 /* --- things of a sliver --- */
+static const json *item_of(const json *items, const char *kind, const struct audit_sliver *s) {
+    for (size_t i = 0; items && i < json_length(items); i++) {
+        const json *item = json_at(items, i);
+        const char *id = json_get_str(item, "sliver");
+        if (id && !strcmp(json_get_str(item, "kind"), kind) && !strcmp(id, s->id) &&
+            json_get_int(item, "epoch", 0) == s->epoch)
+            return item;
+    }
+    return NULL;
+}
+
+bool audit_shows(const json *inventory, const struct audit_sliver *s) {
+    const json *items = json_get(inventory, "items");
+    return item_of(items, "domain", s) || item_of(items, "row", s);
+}
+
 static void not_adopted(struct look *l, const struct audit_sliver *s) {
     if (strcmp(s->allocation, "provisioned")) return;
     about(add(l, "sliver", s->id, "not-adopted", REPAIR_ADOPT,
@@ -110,6 +126,10 @@ static enum audit_repair removal(const json *item) {
         if (!strcmp(json_get_str(item, "kind"), parts[i]) && !json_get_bool(item, "known", true))
             return REPAIR_COLLECT;
     return REPAIR_CLEANUP;
+}
+
+static bool owner_has_it(const struct look *l, const struct audit_sliver *s) {
+    return strcmp(s->node, l->v->node) ? s->owner_has_it : audit_shows(l->inventory, s);
 }
 
 static void of_sliver(struct look *l, const json *item) {
@@ -143,6 +163,7 @@ static void of_sliver(struct look *l, const json *item) {
         break;
     }
     about(f, id, epoch);
+    f->withheld = audit_standing(s, l->v->node, epoch) == STANDING_OLD && !owner_has_it(l, s);
 }
 
 static void unclear(struct look *l, const json *item) {
@@ -213,17 +234,6 @@ static void judge(struct look *l, const json *item) {
 }
 
 /* --- what should be there --- */
-static const json *item_of(const struct look *l, const char *kind, const struct audit_sliver *s) {
-    for (size_t i = 0; i < json_length(l->items); i++) {
-        const json *item = json_at(l->items, i);
-        const char *id = json_get_str(item, "sliver");
-        if (id && !strcmp(json_get_str(item, "kind"), kind) && !strcmp(id, s->id) &&
-            json_get_int(item, "epoch", 0) == s->epoch)
-            return item;
-    }
-    return NULL;
-}
-
 static int64_t count_of(const struct look *l, const char *kind, const struct audit_sliver *s) {
     int64_t n = 0;
     for (size_t i = 0; i < json_length(l->items); i++) {
@@ -254,7 +264,7 @@ static const struct ending {
 };
 
 static void gone(struct look *l, const struct audit_sliver *s) {
-    const json *row = item_of(l, "row", s);
+    const json *row = item_of(l->items, "row", s);
     const char *outcome = row ? json_get_str(row, "state") : "";
     for (size_t i = 0; i < COUNT_OF(endings); i++)
         if (!strcmp(endings[i].row, outcome ? outcome : "")) {
@@ -268,9 +278,10 @@ static bool says_it_runs(const struct audit_sliver *s) {
 }
 
 static void check_domain(struct look *l, const struct audit_sliver *s) {
-    const json *domain = item_of(l, "domain", s);
+    const json *domain = item_of(l->items, "domain", s);
     const char *state = domain ? json_get_str(domain, "state") : "absent";
     bool running = !strcmp(state, "running");
+    if (!strcmp(state, "held")) return; /* until its node's lease is renewed */
     if (says_it_runs(s) && (!strcmp(state, "absent") || !strcmp(state, "failed"))) gone(l, s);
     else if (!strcmp(s->state, "ready") && !running)
         about(add(l, "sliver", s->id, "paused", REPAIR_NONE,
@@ -282,7 +293,7 @@ static void check_domain(struct look *l, const struct audit_sliver *s) {
 
 static void check_ports(struct look *l, const struct audit_sliver *s) {
     int64_t ports = count_of(l, "port", s);
-    if (strcmp(s->state, "ready") || ports >= s->vnics || !item_of(l, "domain", s)) return;
+    if (strcmp(s->state, "ready") || ports >= s->vnics || !item_of(l->items, "domain", s)) return;
     about(add(l, "sliver", s->id, "no-port", REPAIR_NONE,
               "it has %lld of its %lld ports in the switch: stop and start it", (long long)ports,
               (long long)s->vnics),

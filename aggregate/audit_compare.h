@@ -8,8 +8,13 @@
  *   ahead     of an epoch that was never given out       reported, never touched: we may be an old copy
  *   moving    an operation works on the sliver           left alone
  *   here      this node owns it at this very epoch       compared in detail
- *   old       an incarnation that another has replaced   removed by epoch (a debt)
- *   ended     its sliver was released                    removed by epoch (a debt)
+ *   old       an incarnation that another has replaced   removed, once the owner was seen to have its own
+ *   ended     its sliver was released                    removed
+ *
+ * "Removed" is by epoch (a debt of the node) for a whole incarnation, and one by one for parts that no
+ * incarnation there owns. That the owner must have its own first means that the last incarnation of a sliver is
+ * never removed, whatever our database says: a copy of it that is older than the last move would name as
+ * owner a node that has nothing.
  */
 #ifndef JOGAK_AGGREGATE_AUDIT_COMPARE_H
 #define JOGAK_AGGREGATE_AUDIT_COMPARE_H
@@ -23,6 +28,7 @@ struct audit_sliver {
     int64_t vnics;
     bool moving; /* an operation has it, or a migration of it is under way */
     bool armed;  /* a migration of it waits for its signal */
+    bool owner_has_it; /* its owner was seen to have this very incarnation, when it was last looked at */
 };
 struct audit_link {
     int64_t vni;
@@ -69,6 +75,7 @@ struct audit_finding {
     enum audit_repair repair;
     char state[16]; /* REPAIR_STATE: the one that the sliver gets */
     bool foreign;   /* noted and left alone */
+    bool withheld;  /* not repaired yet: its sliver's owner was not seen to have it */
 };
 struct audit_findings {
     struct audit_finding *rows;
@@ -80,6 +87,8 @@ void audit_findings_done(struct audit_findings *f);
 /* inventory: an Inventory with the items of all pages. Of a source that did not answer nothing is
  * concluded. *ret is appended to. */
 void audit_compare(const struct audit_view *v, const json *inventory, struct audit_findings *ret);
+/* Does the inventory show the sliver's present incarnation, as a domain or at least as a row? */
+bool audit_shows(const json *inventory, const struct audit_sliver *s);
 /* Did every source answer, and is nothing left out? */
 bool audit_whole(const json *inventory);
 

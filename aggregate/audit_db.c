@@ -19,7 +19,9 @@ LOG_MODULE("am.audit");
     "  OR EXISTS (SELECT 1 FROM migration WHERE migration.sliver = sliver.id" \
     "   AND migration.state IN ('running', 'undoing'))) AS moving," \
     " EXISTS (SELECT 1 FROM migration WHERE migration.sliver = sliver.id" \
-    "  AND migration.state = 'armed') AS armed FROM sliver "
+    "  AND migration.state = 'armed') AS armed," \
+    " EXISTS (SELECT 1 FROM seen WHERE seen.sliver = sliver.id AND seen.node = sliver.node" \
+    "  AND seen.epoch = sliver.epoch) AS owner_has_it FROM sliver "
 static const char SQL_OF_NODE[] =
     SLIVER_COLUMNS "WHERE node = ? AND allocation <> 'unallocated'";
 static const char SQL_ONE[] = SLIVER_COLUMNS "WHERE id = ?";
@@ -57,9 +59,13 @@ static const char SQL_LOOKED[] =
     " ON CONFLICT (node) DO UPDATE SET at_ms = ?2, took_ms = ?3, problem = ?6,"
     " start = CASE WHEN ?4 = '' THEN start ELSE ?4 END,"
     " items = CASE WHEN ?4 = '' THEN items ELSE ?5 END";
+static const char SQL_SEEN[] =
+    "INSERT INTO seen (sliver, node, epoch) VALUES (?1, ?2, ?3) ON CONFLICT (sliver) DO UPDATE"
+    " SET node = ?2, epoch = ?3 WHERE seen.node <> ?2 OR seen.epoch <> ?3";
+static const char SQL_UNSEEN[] = "DELETE FROM seen WHERE sliver = ? AND node = ?";
 static const char SQL_START[] = "SELECT start FROM audited WHERE node = ?";
 static const char SQL_TRIED[] =
-    "UPDATE finding SET tries = tries + 1, problem = ?5, state = CASE WHEN ?6 THEN 'repaired' ELSE"
+    "UPDATE finding SET tries = tries + ?8, problem = ?5, state = CASE WHEN ?6 THEN 'repaired' ELSE"
     " state END, ended_ms = CASE WHEN ?6 THEN ?7 ELSE ended_ms END"
     " WHERE node = ?1 AND kind = ?2 AND name = ?3 AND what = ?4";
 
@@ -77,6 +83,7 @@ static void from_row(struct db_stmt *q, struct audit_sliver *s) {
         .vnics = db_int(q, "vnics"),
         .moving = db_int(q, "moving") != 0,
         .armed = db_int(q, "armed") != 0,
+        .owner_has_it = db_int(q, "owner_has_it") != 0,
     };
     if (s->last_epoch < s->epoch) s->last_epoch = s->epoch;
     TEXT(q, s, id);
@@ -208,9 +215,22 @@ static int note_one(struct db_conn *c, const struct audit_look *l, const struct 
     return tell(c, l->node, f, state, err);
 }
 
+static int note_seen(struct db_conn *c, const struct audit_look *l, struct err *err) {
+    const struct audit_view *v = l->view;
+    for (size_t i = 0; v && i < v->sliver_count; i++) {
+        const struct audit_sliver *s = &v->slivers[i];
+        if (audit_standing(s, v->node, s->epoch) != STANDING_HERE) continue;
+        bool there = audit_shows(l->inventory, s);
+        if (there && db_exec(c, NULL, err, SQL_SEEN, "ssi", s->id, v->node, s->epoch)) return -1;
+        if (!there && l->whole && db_exec(c, NULL, err, SQL_UNSEEN, "ss", s->id, v->node)) return -1;
+    }
+    return 0;
+}
+
 static int note_fn(struct db_conn *c, void *arg, struct err *err) {
     const struct note *n = arg;
     const struct audit_look *l = n->look;
+    if (note_seen(c, l, err)) return -1;
     for (size_t i = 0; n->found && i < n->found->count; i++)
         if (note_one(c, l, &n->found->rows[i], err)) return -1;
     if (n->found && l->whole &&
@@ -230,8 +250,8 @@ int audit_db_note(struct aggregate *am, const struct audit_look *look,
 
 int audit_db_tried(struct db_conn *c, const char *node, const struct audit_finding *f, bool done,
                    const char *problem, struct err *err) {
-    if (db_exec(c, NULL, err, SQL_TRIED, "sssssii", node, f->kind, f->name, f->what, problem,
-                (int64_t)done, clock_wall_ms()))
+    if (db_exec(c, NULL, err, SQL_TRIED, "sssssiii", node, f->kind, f->name, f->what, problem,
+                (int64_t)done, clock_wall_ms(), (int64_t)!f->withheld))
         return -1;
     return done ? tell(c, node, f, "repaired", err) : 0;
 }

@@ -18,6 +18,8 @@ struct audit_look { /* what is noted of one look at a node */
     int64_t at_ms, took_ms, items;
     const char *start;   /* of the agent's process; NULL: not known */
     const char *problem; /* "": none */
+    const struct audit_view *view; /* what it was compared with, and its inventory; NULL: it did not answer */
+    const json *inventory;
     bool whole;          /* else a finding that is not seen again may still be there */
 };
 /* Notes the look and its findings (NULL: the node did not answer): new ones become open (or ignored, when

@@ -115,6 +115,12 @@ static void adopt(struct repair *r) {
     note(r);
 }
 
+/* Told once more with each look, so that who reads the list knows why nothing happens. */
+static void hold_back(struct repair *r) {
+    err_set(&r->why, ERR_CONFLICT, "left alone, since the sliver's owner was not seen to have it");
+    note(r);
+}
+
 static void (*const by_repair[])(struct repair *) = {
     [REPAIR_CLEANUP] = cleanup, [REPAIR_FORGET] = forget, [REPAIR_FORWARDING] = tell_forwarding,
     [REPAIR_ADOPT] = adopt,     [REPAIR_STATE] = set_state,
@@ -138,18 +144,22 @@ static const char *refusal(const json *results, const struct audit_finding *f) {
     return NULL;
 }
 
+static bool to_collect(const struct audit_finding *f) {
+    return f->repair == REPAIR_COLLECT && !f->withheld;
+}
+
 static void collect(struct repair *r, const struct audit_findings *found) {
     json *items = json_array();
     json *body AUTO_JSON = json_set(json_object(), "items", items);
     for (size_t i = 0; i < found->count && json_length(items) < COLLECT_MAX; i++)
-        if (found->rows[i].repair == REPAIR_COLLECT) json_add(items, collect_item(&found->rows[i]));
+        if (to_collect(&found->rows[i])) json_add(items, collect_item(&found->rows[i]));
     if (!json_length(items)) return;
     struct err failed = ERR_INIT;
     json *answer AUTO_JSON = agents_call(r->am, r->node, "POST", body, COLLECT_MS, &failed,
                                          "/v1/inventory/collect");
     size_t asked = json_length(items);
     for (size_t i = 0; i < found->count && asked; i++) {
-        if (found->rows[i].repair != REPAIR_COLLECT) continue;
+        if (!to_collect(&found->rows[i])) continue;
         const char *reason = answer ? refusal(json_get(answer, "results"), &found->rows[i]) : NULL;
         r->f = &found->rows[i];
         r->why = failed;
@@ -165,6 +175,10 @@ void audit_repair(struct aggregate *am, const char *node, int64_t begun_ms,
     for (size_t i = 0; i < found->count; i++) {
         r.f = &found->rows[i];
         err_clear(&r.why);
+        if (r.f->withheld) {
+            hold_back(&r);
+            continue;
+        }
         if ((size_t)r.f->repair < COUNT_OF(by_repair) && by_repair[r.f->repair])
             by_repair[r.f->repair](&r);
     }

@@ -2,6 +2,7 @@
 
 #include "nodemgr/cookie.h"
 #include "nodemgr/hypervisor.h"
+#include "nodemgr/lease.h"
 #include "nodemgr/leftover_files.h"
 #include "nodemgr/migration_db.h"
 #include "nodemgr/netdev.h"
@@ -52,7 +53,10 @@ int inventory_libvirt(struct inventory *v, struct err *err) {
         const char *ours = whole ? OURS : d->epoch > 0 || named > 0 ? UNCLEAR : FOREIGN;
         json *item = inventory_add(v, "domain", d->name, ours, whole ? d->sliver : NULL,
                                    whole ? d->epoch : 0);
-        json_set_str(item, "state", d->active ? domain_state_name(d->state) : "defined");
+        const char *state = d->active ? domain_state_name(d->state) : "defined";
+        /* For the want of a lease: they go on by themselves. */
+        if (d->state == DOMAIN_PAUSED && lease_holds(v->agent->lease)) state = "held";
+        json_set_str(item, "state", state);
     }
     return 0;
 }

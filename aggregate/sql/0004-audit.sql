@@ -28,5 +28,12 @@ CREATE TABLE audited (
     problem       TEXT NOT NULL DEFAULT ''      -- why the last look did not succeed, or was not whole
 ) STRICT;
 
+-- Whose owner was seen to have it, at its present epoch, when the owner was last looked at.
+CREATE TABLE seen (
+    sliver        TEXT PRIMARY KEY REFERENCES sliver(id),
+    node          TEXT NOT NULL,
+    epoch         INTEGER NOT NULL
+) STRICT;
+
 -- Is a migration of this sliver open? Asked for every thing that is found.
 CREATE INDEX migration_open ON migration(sliver) WHERE state IN ('armed', 'running', 'undoing');

@@ -68,7 +68,8 @@ static const struct audit_sliver released_b = { .id = B, .name = "b", .slice = S
     "{\"kind\":\"flow\",\"name\":\"vni-" #vni "\",\"ours\":\"yes\",\"vni\":" #vni \
     ",\"known\":" #known "}"
 
-enum { MOVING = 1, ARMED = 2, NO_LIBVIRT = 4, NO_SWITCH = 8, INCOMPLETE = 16, ELSEWHERE = 32,
+/* UNSEEN: the owner's node was not seen to have the sliver. */
+enum { UNSEEN = 128, MOVING = 1, ARMED = 2, NO_LIBVIRT = 4, NO_SWITCH = 8, INCOMPLETE = 16, ELSEWHERE = 32,
        ALLOCATED = 64 };
 
 static const struct rule_case {
@@ -128,6 +129,12 @@ static const struct rule_case {
       ELSEWHERE, "old", REPAIR_CLEANUP, NULL },
     { "a target that was not undone", "ready", THING("domain", "jogak-aaaaaaaa-e5", A, 5, true),
       ELSEWHERE, "old", REPAIR_CLEANUP, NULL },
+    { "held for the want of a lease", "ready", DOMAIN("held") "," ROW("own") "," PORT "," FORWARDING, 0,
+      NULL, 0, NULL },
+    { "elsewhere, and its owner has nothing: the last one", "ready",
+      THING("domain", "jogak-aaaaaaaa-e2", A, 2, true), ELSEWHERE | UNSEEN, "old", REPAIR_CLEANUP, NULL },
+    { "an older one, and the present one is not there", "stopped",
+      THING("domain", "jogak-aaaaaaaa-e2", A, 2, true), 0, "old", REPAIR_CLEANUP, NULL },
     { "an incoming target, its migration open", "ready",
       THING("domain", "jogak-aaaaaaaa-e5", A, 5, true), ELSEWHERE | MOVING, NULL, 0, NULL },
     { "what an armed migration holds", "ready",
@@ -196,6 +203,7 @@ static void compare(const char *state, const char *items, int flags, struct audi
         { .vni = 6000, .slice = NOBODY },
         { .vni = 7000, .slice = NOBODY, .moving = true },
     };
+    slivers[0].owner_has_it = !(flags & UNSEEN);
     slivers[0].moving = flags & MOVING;
     slivers[0].armed = flags & ARMED;
     if (flags & ALLOCATED) snprintf(slivers[0].allocation, sizeof slivers[0].allocation, "allocated");
@@ -219,6 +227,8 @@ START_TEST(rules) {
     ck_assert_msg(!strcmp(f->what, c->what), "%s: found %s", c->title, f->what);
     ck_assert_msg(f->repair == c->repair, "%s: repair %s", c->title, audit_repair_name(f->repair));
     ck_assert_msg(f->foreign == !strcmp(c->what, "foreign"), "%s", c->title);
+    bool last = strstr(c->title, "the last one") || strstr(c->title, "is not there");
+    ck_assert_msg(f->withheld == last, "%s: withheld %d", c->title, f->withheld);
     if (c->becomes) ck_assert_str_eq(f->state, c->becomes);
     ck_assert_msg(f->cause[0] != '\0', "%s: says no cause", c->title);
 }
@@ -400,6 +410,26 @@ START_TEST(an_old_incarnation_becomes_a_debt) {
 }
 END_TEST
 
+/* Our database is a copy from before the last move: it names an owner that has nothing. */
+START_TEST(the_last_incarnation_stays) {
+    exec("UPDATE sliver SET node = 'h2' WHERE id = '" A "'");
+    const char *old = THING("domain", "jogak-aaaaaaaa-e5", A, 5, true) ","
+                      THING("port", "jg9", A, 5, false);
+    ck_assert_int_eq(look(old, 0), 2);
+    ck_assert_str_eq(ask("SELECT COUNT(*) || '' AS answer FROM debt"), "0");
+    ck_assert_ptr_null(strstr(calls, "collect"));
+    ck_assert_ptr_nonnull(strstr(ask("SELECT problem AS answer FROM finding"), "owner"));
+    /* Once the owner was seen to have it, the other one goes. */
+    struct err err = ERR_INIT;
+    json_put(STEAL(inventory));
+    inventory = inventory_of(HEALTHY, 0);
+    ck_assert_int_eq(audit_node(&am, "h2", NULL, &err), 0);
+    look(old, 0);
+    ck_assert_str_eq(ask("SELECT COUNT(*) || '' AS answer FROM debt"), "1");
+    ck_assert_ptr_nonnull(strstr(calls, "collect"));
+}
+END_TEST
+
 static void migration_begins(void) {
     exec("UPDATE sliver SET busy = 'm' WHERE id = '" A "'");
 }
@@ -551,6 +581,7 @@ int main(void) {
     tcase_add_test(t, a_dead_sliver_is_failed);
     tcase_add_test(t, a_finding_of_the_past_changes_nothing);
     tcase_add_test(t, an_old_incarnation_becomes_a_debt);
+    tcase_add_test(t, the_last_incarnation_stays);
     tcase_add_test(t, never_while_a_migration_is_open);
     tcase_add_test(t, leftovers_are_collected_by_the_agent);
     tcase_add_test(t, foreign_and_unknown_things_are_left_alone);
