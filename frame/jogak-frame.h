@@ -75,12 +75,24 @@ struct jogak_frame {
     size_t payload_bytes;  /* with Ethernet's padding, if there is any */
 };
 
+#ifdef __bpf__
+/* One load each: the kernel's machines that run this may read anywhere. Not so elsewhere. */
+JOGAK_FRAME_FN uint16_t jogak_frame_get16(const uint8_t *p) {
+    uint16_t v = *(const uint16_t *)(const void *)p;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16(v) : v;
+}
+JOGAK_FRAME_FN uint32_t jogak_frame_get32(const uint8_t *p) {
+    uint32_t v = *(const uint32_t *)(const void *)p;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap32(v) : v;
+}
+#else
 JOGAK_FRAME_FN uint16_t jogak_frame_get16(const uint8_t *p) {
     return (uint16_t)((uint16_t)p[0] << 8 | p[1]);
 }
 JOGAK_FRAME_FN uint32_t jogak_frame_get32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
+#endif
 JOGAK_FRAME_FN void jogak_frame_put16(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;

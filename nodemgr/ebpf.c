@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 LOG_MODULE("nm.ebpf");
 
@@ -15,7 +16,7 @@ extern const unsigned char ebpf_slice_object[];
 extern const size_t ebpf_slice_object_bytes;
 
 static const char *const map_names[EBPF_MAPS] = {
-    "slices", "layouts", "ports", "devices", "edges", "places", "counts", "reasons",
+    "rows", "displaced", "layouts", "ports", "devices", "edges", "places", "reasons",
 };
 static const char *const program_names[SLICE_WAYS] = { "wire_in", "port_out", "wire_out" };
 
@@ -91,16 +92,13 @@ static int find_parts(struct ebpf *e, struct err *err) {
     return 0;
 }
 
-/* Slots that an earlier process gave away. */
-static void adopt_slots(struct ebpf *e) {
-    uint32_t id, *previous = NULL;
-    struct slice_policy policy;
-    while (bpf_map_get_next_key(e->maps[EBPF_SLICES], previous, &id) == 0) {
-        if (bpf_map_lookup_elem(e->maps[EBPF_SLICES], &id, &policy) == 0 &&
-            policy.slot <= EBPF_SLICES_MAX)
-            e->slots[policy.slot / 64] |= UINT64_C(1) << policy.slot % 64;
-        previous = &id;
-    }
+#define ROWS_BYTES (SLICE_ROWS * sizeof(struct slice_row))
+
+static int map_rows(struct ebpf *e, struct err *err) {
+    void *rows = mmap(NULL, ROWS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, e->maps[EBPF_ROWS], 0);
+    if (rows == MAP_FAILED) return ebpf_error(err, errno, "mapping the slices");
+    e->rows = rows;
+    return 0;
 }
 
 static int load(struct ebpf *e, const char *pin, struct err *err) {
@@ -114,7 +112,8 @@ static int load(struct ebpf *e, const char *pin, struct err *err) {
         return err_remedy(err, "it needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and a kernel with "
                                "CONFIG_BPF_SYSCALL; `jogak-nodemgr` logs more with nm.ebpf=debug");
     }
-    return each_map(e->object, pin, pin_map, err) ? -1 : find_parts(e, err);
+    if (each_map(e->object, pin, pin_map, err) || find_parts(e, err)) return -1;
+    return map_rows(e, err);
 }
 
 struct ebpf *ebpf_load(const char *pin, struct err *err) {
@@ -126,12 +125,12 @@ struct ebpf *ebpf_load(const char *pin, struct err *err) {
         ebpf_free(e);
         return NULL;
     }
-    adopt_slots(e);
     return e;
 }
 
 void ebpf_free(struct ebpf *e) {
     if (!e) return;
+    if (e->rows) munmap(e->rows, ROWS_BYTES);
     bpf_object__close(e->object);
     free(e);
 }
@@ -176,19 +175,13 @@ uint64_t ebpf_drops(const struct ebpf_counters *c, enum slice_way way) {
     return drops;
 }
 
-int ebpf_slice_counts(struct ebpf *e, uint32_t id, struct slice_counts *ret_counts,
+int ebpf_slice_counts(struct ebpf *e, uint32_t id, struct ebpf_slice_counts *ret_counts,
                       struct err *err) {
-    struct slice_policy policy;
-    struct slice_counts *each AUTO_FREE = xcalloc(e->cpus, sizeof *each), sum = { 0 };
-    if (ebpf_policy(e, id, &policy, err)) return -1;
-    if (bpf_map_lookup_elem(e->maps[EBPF_COUNTS], &policy.slot, each))
-        return ebpf_error(err, errno, "reading a slice's counters");
-    for (unsigned cpu = 0; cpu < e->cpus; cpu++) {
-        sum.in_frames += each[cpu].in_frames, sum.in_bytes += each[cpu].in_bytes;
-        sum.out_frames += each[cpu].out_frames, sum.out_bytes += each[cpu].out_bytes;
-        sum.drops += each[cpu].drops;
-    }
-    *ret_counts = sum;
+    const volatile struct slice_row *row = ebpf_row(e, id, err);
+    if (!row) return -1;
+    ret_counts->in_frames = row->in_frames, ret_counts->in_bytes = row->in_bytes;
+    ret_counts->out_frames = row->out_frames, ret_counts->out_bytes = row->out_bytes;
+    ret_counts->drops = row->drops;
     return 0;
 }
 

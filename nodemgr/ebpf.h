@@ -27,8 +27,6 @@
 
 #include <stdbool.h>
 
-#define EBPF_SLICES_MAX 65535
-
 struct ebpf;
 
 /* Can this kernel, with our privileges, load the program? 0, or -1 with ERR_UNSUPPORTED and the
@@ -57,9 +55,12 @@ struct ebpf_slice {
     uint8_t types;      /* bit n: slice type n may be used, 1u << 1 | 1u << 2 */
     bool keep_header;   /* native: what goes to ifindex keeps the header */
 };
-/* Makes or changes a slice; its counters stay. Errors: ERR_INVALID, ERR_NO_SPACE. */
+/* Makes or changes a slice; its counters stay. A node has room for 65536; slices whose ids have
+ * different low 16 bits are found fastest. Errors: ERR_INVALID, ERR_NO_SPACE, ERR_NOT_FOUND (no such
+ * interface). */
 int ebpf_slice_set(struct ebpf *e, const struct ebpf_slice *slice, struct err *err);
-/* Takes a slice away with its addresses and layouts; from then on its frames are unknown. */
+/* Takes a slice away with its addresses and layouts; from then on its frames are unknown. When
+ * this has returned no program works with it any more (it waits some milliseconds for that). */
 int ebpf_slice_remove(struct ebpf *e, uint32_t id, struct err *err);
 
 /* A layout of a slice's own: slice type 128 to 254, info_bytes after the slice id. Removed with
@@ -79,7 +80,7 @@ int ebpf_place_set(struct ebpf *e, uint32_t slice, const uint8_t mac[6], uint32_
 
 /* --- ports --- */
 
-/* What the port sends out (edge->slot is filled in here) goes to edge->wire with the slice's
+/* What the port sends out goes to edge->wire with the slice's
  * header. Errors: ERR_NOT_FOUND (no such interface, no such slice), ERR_INVALID. */
 int ebpf_port_attach(struct ebpf *e, const char *device, const struct slice_edge *edge,
                      struct err *err);
@@ -96,8 +97,13 @@ int ebpf_counters_read(struct ebpf *e, struct ebpf_counters *ret_counters, struc
 uint64_t ebpf_drops(const struct ebpf_counters *c, enum slice_way way);
 /* "ok", "unknown_slice", ...; NULL for numbers that are none. */
 const char *ebpf_reason_name(unsigned reason);
-/* Errors: ERR_NOT_FOUND (no such slice). */
-int ebpf_slice_counts(struct ebpf *e, uint32_t id, struct slice_counts *ret_counts,
+struct ebpf_slice_counts {
+    uint64_t in_frames, in_bytes; /* with their header */
+    uint64_t out_frames, out_bytes;
+    uint64_t drops;
+};
+/* Since the slice was made. Errors: ERR_NOT_FOUND (no such slice). */
+int ebpf_slice_counts(struct ebpf *e, uint32_t id, struct ebpf_slice_counts *ret_counts,
                       struct err *err);
 
 /* --- for tests and benchmarks: no interface needed --- */

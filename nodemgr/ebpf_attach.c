@@ -103,18 +103,15 @@ int ebpf_wire_detach(struct ebpf *e, const char *device, struct err *err) {
 
 int ebpf_port_attach(struct ebpf *e, const char *device, const struct slice_edge *edge,
                      struct err *err) {
-    struct slice_edge row = *edge;
-    struct slice_policy policy;
     int ifindex;
     bool native = edge->flags & SLICE_KEEP_HEADER;
     if (!native && edge->type != JOGAK_FRAME_SLICE && edge->type != JOGAK_FRAME_PLACES)
         return err_set(err, ERR_INVALID, "the node writes slice types 1 and 2 alone");
     if (!edge->wire || !edge->wire_mtu)
         return err_set(err, ERR_INVALID, "a port needs a wire and its MTU");
-    if (ebpf_index(device, &ifindex, err) || ebpf_policy(e, edge->slice, &policy, err)) return -1;
-    row.slot = policy.slot;
+    if (ebpf_index(device, &ifindex, err) || !ebpf_row(e, edge->slice, err)) return -1;
     uint32_t key = (uint32_t)ifindex;
-    if (bpf_map_update_elem(e->maps[EBPF_EDGES], &key, &row, BPF_ANY))
+    if (bpf_map_update_elem(e->maps[EBPF_EDGES], &key, edge, BPF_ANY))
         return ebpf_error(err, errno, "a port of a slice");
     return tc_attach(e, device, ifindex, SLICE_PORT_OUT, err);
 }

@@ -7,7 +7,7 @@
 #include <bpf/libbpf.h>
 
 enum ebpf_map {
-    EBPF_SLICES, EBPF_LAYOUTS, EBPF_PORTS, EBPF_DEVICES, EBPF_EDGES, EBPF_PLACES, EBPF_COUNTS,
+    EBPF_ROWS, EBPF_DISPLACED, EBPF_LAYOUTS, EBPF_PORTS, EBPF_DEVICES, EBPF_EDGES, EBPF_PLACES,
     EBPF_REASONS, EBPF_MAPS
 };
 
@@ -16,15 +16,14 @@ struct ebpf {
     int programs[SLICE_WAYS];
     int maps[EBPF_MAPS];
     unsigned cpus;
-    uint64_t slots[(EBPF_SLICES_MAX + 1) / 64]; /* bit n: slot n of `counts` is taken */
-    uint32_t next_slot;                         /* where the search for a free one begins */
+    struct slice_row *rows; /* `rows`, mapped; NULL before */
 };
 
 /* *err from a system call's errno; returns -1. */
 int ebpf_error(struct err *err, int errnum, const char *what);
 /* The index of an interface. Errors: ERR_NOT_FOUND. */
 int ebpf_index(const char *device, int *ret_ifindex, struct err *err);
-/* The slice's row. Errors: ERR_NOT_FOUND. */
-int ebpf_policy(struct ebpf *e, uint32_t slice, struct slice_policy *ret_policy, struct err *err);
+/* The slice's row, which the programs read and count in at this moment. NULL with ERR_NOT_FOUND. */
+struct slice_row *ebpf_row(struct ebpf *e, uint32_t slice, struct err *err);
 
 #endif

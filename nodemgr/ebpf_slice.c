@@ -5,10 +5,19 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 
-int ebpf_policy(struct ebpf *e, uint32_t slice, struct slice_policy *ret_policy, struct err *err) {
-    if (bpf_map_lookup_elem(e->maps[EBPF_SLICES], &slice, ret_policy) == 0) return 0;
-    return err_set(err, ERR_NOT_FOUND, "slice %u is not at this node", slice);
+/* --- rows --- */
+
+struct slice_row *ebpf_row(struct ebpf *e, uint32_t slice, struct err *err) {
+    uint32_t place = slice % SLICE_ROWS;
+    if (slice && e->rows[place].id == slice) return &e->rows[place];
+    if (slice && bpf_map_lookup_elem(e->maps[EBPF_DISPLACED], &slice, &place) == 0 &&
+        place < SLICE_ROWS && e->rows[place].id == slice)
+        return &e->rows[place];
+    err_set(err, ERR_NOT_FOUND, "slice %u is not at this node", slice);
+    return NULL;
 }
 
 static int put(struct ebpf *e, enum ebpf_map map, const void *key, const void *value,
@@ -22,25 +31,16 @@ static int drop(struct ebpf *e, enum ebpf_map map, const void *key, const char *
     return ebpf_error(err, errno, what);
 }
 
-/* --- slots --- */
-
-static int take_slot(struct ebpf *e, uint32_t *ret_slot, struct err *err) {
-    for (uint32_t i = 0; i <= EBPF_SLICES_MAX; i++) {
-        uint32_t slot = (e->next_slot + i) % (EBPF_SLICES_MAX + 1);
-        uint64_t bit = UINT64_C(1) << slot % 64;
-        if (e->slots[slot / 64] & bit) continue;
-        struct slice_counts *zero AUTO_FREE = xcalloc(e->cpus, sizeof *zero);
-        if (put(e, EBPF_COUNTS, &slot, zero, "a slice's counters", err)) return -1;
-        e->slots[slot / 64] |= bit;
-        e->next_slot = slot + 1;
-        *ret_slot = slot;
+/* A row that nobody has: where the id says, or any. */
+static int free_row(struct ebpf *e, uint32_t id, struct slice_row **ret_row, struct err *err) {
+    for (uint32_t i = 0; i < SLICE_ROWS; i++) {
+        uint32_t place = (id + i) % SLICE_ROWS;
+        if (e->rows[place].id) continue;
+        if (i && put(e, EBPF_DISPLACED, &id, &place, "a slice", err)) return -1;
+        *ret_row = &e->rows[place];
         return 0;
     }
-    return err_set(err, ERR_NO_SPACE, "this node has %d slices already", EBPF_SLICES_MAX + 1);
-}
-
-static void give_slot(struct ebpf *e, uint32_t slot) {
-    if (slot <= EBPF_SLICES_MAX) e->slots[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    return err_set(err, ERR_NO_SPACE, "this node has %u slices already", SLICE_ROWS);
 }
 
 /* --- slices --- */
@@ -64,21 +64,22 @@ static bool has_ports(struct ebpf *e, uint32_t slice) {
 }
 
 int ebpf_slice_set(struct ebpf *e, const struct ebpf_slice *slice, struct err *err) {
-    struct slice_policy p = { 0 };
     if (!slice->id) return err_set(err, ERR_INVALID, "slice 0 is none");
     if (slice->types & ~(1u << JOGAK_FRAME_SLICE | 1u << JOGAK_FRAME_PLACES))
         return err_set(err, ERR_INVALID, "there are no slice types 0 and 3 to 7");
     if (allow_device(e, slice->ifindex, err)) return -1;
-    bool is_new = ebpf_policy(e, slice->id, &p, NULL) != 0;
-    if (is_new && take_slot(e, &p.slot, err)) return -1;
-    p.ifindex = slice->ifindex;
-    p.wire = slice->wire;
-    p.mtu = slice->mtu;
-    p.types = slice->types;
-    p.flags = (uint8_t)((p.flags & SLICE_HAS_PORTS) | (slice->keep_header ? SLICE_KEEP_HEADER : 0));
-    if (put(e, EBPF_SLICES, &slice->id, &p, "a slice", err) == 0) return 0;
-    if (is_new) give_slot(e, p.slot);
-    return -1;
+    struct slice_row *row = ebpf_row(e, slice->id, NULL);
+    if (!row && free_row(e, slice->id, &row, err)) return -1;
+    if (row->id != slice->id) memset(row, 0, sizeof *row);
+    uint8_t flags = slice->keep_header ? SLICE_KEEP_HEADER : 0;
+    row->wire = slice->wire;
+    row->mtu = slice->mtu;
+    row->types = slice->types;
+    row->flags = (uint8_t)((row->flags & SLICE_HAS_PORTS) | flags);
+    row->ifindex = slice->ifindex;
+    /* Last, and after all else: from here on the programs find it. */
+    __atomic_store_n(&row->id, slice->id, __ATOMIC_RELEASE);
+    return 0;
 }
 
 /* Removes the rows of a slice from a map whose key begins with the slice's id. */
@@ -107,29 +108,35 @@ static int drop_edges(struct ebpf *e, uint32_t slice, struct err *err) {
     return 0;
 }
 
+/* Returns when no program that had begun before is still at work: they run under RCU, and this is
+ * the kernel's synchronize_rcu(). */
+static int quiesce(struct err *err) {
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0) return 0;
+    return ebpf_error(err, errno, "waiting for the programs");
+}
+
+/* The id goes first, so that its frames are unknown; the row is another's only after the wait,
+ * since a program may have found it before. A second call does what a first one left. */
 int ebpf_slice_remove(struct ebpf *e, uint32_t id, struct err *err) {
-    struct slice_policy p;
-    if (ebpf_policy(e, id, &p, NULL)) return 0;
-    /* First what else names it, so that a second call finds what a first one left. */
-    if (drop_edges(e, id, err) ||
-        drop_rows(e, EBPF_PORTS, id, err) || drop_rows(e, EBPF_PLACES, id, err) ||
-        drop_rows(e, EBPF_LAYOUTS, id, err) || drop(e, EBPF_SLICES, &id, "a slice", err))
+    struct slice_row *row = ebpf_row(e, id, NULL);
+    if (!id) return 0;
+    if (drop_edges(e, id, err) || drop_rows(e, EBPF_PORTS, id, err) ||
+        drop_rows(e, EBPF_PLACES, id, err) || drop_rows(e, EBPF_LAYOUTS, id, err))
         return -1;
-    give_slot(e, p.slot);
-    return 0;
+    if (row) __atomic_store_n(&row->id, 0, __ATOMIC_RELEASE);
+    return drop(e, EBPF_DISPLACED, &id, "a slice", err) || quiesce(err) ? -1 : 0;
 }
 
 int ebpf_layout_set(struct ebpf *e, uint32_t slice, unsigned type, int info_bytes,
                     struct err *err) {
     struct slice_layout_key key = { slice, type };
-    struct slice_policy p;
     uint32_t value = (uint32_t)info_bytes;
     if (type < JOGAK_FRAME_OWN_FIRST || type > JOGAK_FRAME_OWN_LAST)
         return err_set(err, ERR_INVALID, "slice type %u is not for layouts of one's own", type);
     if (info_bytes < 0) return drop(e, EBPF_LAYOUTS, &key, "a layout", err);
     if (info_bytes > (int)JOGAK_FRAME_INFO_MAX || info_bytes % 4)
         return err_set(err, ERR_INVALID, "a layout has 0 to 52 bytes, a multiple of 4");
-    if (ebpf_policy(e, slice, &p, err)) return -1;
+    if (!ebpf_row(e, slice, err)) return -1;
     return put(e, EBPF_LAYOUTS, &key, &value, "a layout", err);
 }
 
@@ -146,29 +153,28 @@ static void port_key(struct slice_port_key *key, uint32_t slice, const uint8_t *
 int ebpf_address_set(struct ebpf *e, uint32_t slice, const uint8_t mac[6], uint32_t interface,
                      const struct slice_port *port, struct err *err) {
     struct slice_port_key key;
-    struct slice_policy p;
     if (!mac == !interface)
         return err_set(err, ERR_INVALID, "a port has a MAC address or an interface, one of them");
-    if (ebpf_policy(e, slice, &p, err)) return -1;
+    struct slice_row *row = ebpf_row(e, slice, err);
+    if (!row) return -1;
     port_key(&key, slice, mac, interface);
     if (port->ifindex) {
         if (allow_device(e, port->ifindex, err) || put(e, EBPF_PORTS, &key, port, "a port", err))
             return -1;
-        p.flags |= SLICE_HAS_PORTS;
-    } else {
-        if (drop(e, EBPF_PORTS, &key, "a port", err)) return -1;
-        if (!has_ports(e, slice)) p.flags &= (uint8_t)~SLICE_HAS_PORTS;
+        row->flags |= SLICE_HAS_PORTS;
+        return 0;
     }
-    return put(e, EBPF_SLICES, &slice, &p, "a slice", err);
+    if (drop(e, EBPF_PORTS, &key, "a port", err)) return -1;
+    if (!has_ports(e, slice)) row->flags &= (uint8_t)~SLICE_HAS_PORTS;
+    return 0;
 }
 
 int ebpf_place_set(struct ebpf *e, uint32_t slice, const uint8_t mac[6], uint32_t interface,
                    uint32_t location, struct err *err) {
     struct slice_port_key key;
-    struct slice_policy p;
     struct slice_place place = { interface, location };
     port_key(&key, slice, mac, 0);
     if (!interface && !location) return drop(e, EBPF_PLACES, &key, "a place", err);
-    if (ebpf_policy(e, slice, &p, err)) return -1;
+    if (!ebpf_row(e, slice, err)) return -1;
     return put(e, EBPF_PLACES, &key, &place, "a place", err);
 }

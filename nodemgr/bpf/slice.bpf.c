@@ -22,11 +22,19 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 65536);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, SLICE_ROWS);
     __type(key, uint32_t);
-    __type(value, struct slice_policy);
-} slices SEC(".maps");
+    __type(value, struct slice_row);
+} rows SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SLICE_ROWS);
+    __type(key, uint32_t); /* slice id */
+    __type(value, uint32_t); /* its place in `rows` */
+} displaced SEC(".maps");
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -63,12 +71,6 @@ struct {
 } places SEC(".maps");
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 65536);
-    __type(key, uint32_t);
-    __type(value, struct slice_counts);
-} counts SEC(".maps");
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, SLICE_WAYS * SLICE_REASONS);
     __type(key, uint32_t);
     __type(value, uint64_t);
@@ -82,7 +84,21 @@ INLINE void count(uint32_t way, uint32_t reason) {
     if (n) (*n)++;
 }
 
-/* --- which slice types a slice may use --- */
+/* --- slices --- */
+
+INLINE struct slice_row *find_slice(uint32_t id) {
+    uint32_t place = id % SLICE_ROWS;
+    struct slice_row *row = bpf_map_lookup_elem(&rows, &place);
+    if (row && row->id == id) return row;
+    uint32_t *elsewhere = bpf_map_lookup_elem(&displaced, &id);
+    if (!elsewhere) return 0;
+    place = *elsewhere;
+    row = bpf_map_lookup_elem(&rows, &place);
+    return row && row->id == id ? row : 0;
+}
+
+/* Frames of a slice may come by several processors at once. */
+INLINE void add(uint64_t *n, uint64_t more) { __sync_fetch_and_add(n, more); }
 
 INLINE int layout_allowed(uint32_t slice, uint32_t type, uint32_t types, uint32_t header_bytes) {
     if (type < JOGAK_FRAME_OWN_FIRST) return types >> type & 1;
@@ -94,12 +110,12 @@ INLINE int layout_allowed(uint32_t slice, uint32_t type, uint32_t types, uint32_
 /* --- wire_in --- */
 
 /* Where a frame of a slice goes: its own port, or the slice's. */
-INLINE void find_port(const struct slice_policy *policy, const struct jogak_frame *f,
+INLINE void find_port(const struct slice_row *row, const struct jogak_frame *f,
                       const uint8_t *frame, const uint8_t *end, struct slice_port *ret_port) {
-    ret_port->ifindex = policy->ifindex;
-    ret_port->mtu = policy->mtu;
-    ret_port->flags = policy->flags & SLICE_KEEP_HEADER;
-    if (!(policy->flags & SLICE_HAS_PORTS)) return;
+    ret_port->ifindex = row->ifindex;
+    ret_port->mtu = row->mtu;
+    ret_port->flags = row->flags & SLICE_KEEP_HEADER;
+    if (!(row->flags & SLICE_HAS_PORTS)) return;
     struct slice_port_key key = { .slice = f->slice };
     if (f->type == JOGAK_FRAME_PLACES && frame + 34 <= end) /* it is; the verifier wants to see */
         key.interface = jogak_frame_get32(frame + 20);
@@ -121,46 +137,41 @@ INLINE int take_header_off(struct xdp_md *ctx, uint32_t header_bytes) {
     return 0;
 }
 
-/* The reason; when it is JOGAK_FRAME_OK the frame is ready for *ret_ifindex. */
-INLINE uint32_t classify(struct xdp_md *ctx, struct slice_policy **ret_policy,
-                         uint32_t *ret_ifindex) {
+/* The reason; when it is JOGAK_FRAME_OK the frame is ready to be redirected. */
+INLINE uint32_t classify(struct xdp_md *ctx, struct slice_row **ret_row) {
     uint8_t *p = (uint8_t *)(long)ctx->data, *end = (uint8_t *)(long)ctx->data_end;
     struct jogak_frame f = { 0 };
     struct slice_port port;
     enum jogak_frame_status status = jogak_frame_decode_between(p, end, &f);
     if (status != JOGAK_FRAME_OK) return status;
-    uint32_t slice = f.slice;
-    struct slice_policy *policy = bpf_map_lookup_elem(&slices, &slice);
-    if (!policy) return SLICE_UNKNOWN;
-    *ret_policy = policy;
-    if (policy->wire && policy->wire != ctx->ingress_ifindex) return SLICE_FOREIGN;
-    if (!layout_allowed(f.slice, f.type, policy->types, f.header_bytes)) return SLICE_BAD_LAYOUT;
-    find_port(policy, &f, p, end, &port);
+    struct slice_row *row = find_slice(f.slice);
+    if (!row) return SLICE_UNKNOWN;
+    *ret_row = row;
+    if (row->wire && row->wire != ctx->ingress_ifindex) return SLICE_FOREIGN;
+    if (!layout_allowed(f.slice, f.type, row->types, f.header_bytes)) return SLICE_BAD_LAYOUT;
+    find_port(row, &f, p, end, &port);
     if (!port.ifindex) return SLICE_NO_PORT;
     uint32_t length = (uint32_t)(end - p);
     uint32_t off = port.flags & SLICE_KEEP_HEADER ? 0 : f.header_bytes;
     if (length - off > port.mtu + JOGAK_FRAME_ETHERNET_BYTES) return SLICE_TOO_LONG;
-    *ret_ifindex = port.ifindex;
     if (bpf_redirect_map(&devices, port.ifindex, 0) != XDP_REDIRECT) return SLICE_NO_PORT;
     return off && take_header_off(ctx, off) ? SLICE_FAILED : JOGAK_FRAME_OK;
 }
 
 SEC("xdp")
 int wire_in(struct xdp_md *ctx) {
-    struct slice_policy *policy = 0;
-    uint32_t ifindex = 0, length = ctx->data_end - ctx->data;
-    uint32_t reason = classify(ctx, &policy, &ifindex);
+    struct slice_row *row = 0;
+    uint32_t length = ctx->data_end - ctx->data;
+    uint32_t reason = classify(ctx, &row);
     count(SLICE_WIRE_IN, reason);
     if (reason == JOGAK_FRAME_ORDINARY) return XDP_PASS;
-    struct slice_counts *c = 0;
-    if (policy) c = bpf_map_lookup_elem(&counts, &policy->slot);
     if (reason != JOGAK_FRAME_OK) {
-        if (c) c->drops++;
+        if (row) add(&row->drops, 1);
         return XDP_DROP;
     }
-    if (c) {
-        c->in_frames++;
-        c->in_bytes += length;
+    if (row) {
+        add(&row->in_frames, 1);
+        add(&row->in_bytes, length);
     }
     return XDP_REDIRECT;
 }
@@ -254,14 +265,14 @@ int port_out(struct __sk_buff *skb) {
     else reason = edge->flags & SLICE_KEEP_HEADER ? check_native(skb, edge) : add_header(skb, edge);
     count(SLICE_PORT_OUT, reason);
     if (!edge) return TC_ACT_SHOT;
-    struct slice_counts *c = bpf_map_lookup_elem(&counts, &edge->slot);
+    struct slice_row *row = find_slice(edge->slice);
     if (reason != JOGAK_FRAME_OK) {
-        if (c) c->drops++;
+        if (row) add(&row->drops, 1);
         return TC_ACT_SHOT;
     }
-    if (c) {
-        c->out_frames++;
-        c->out_bytes += skb->len;
+    if (row) {
+        add(&row->out_frames, 1);
+        add(&row->out_bytes, skb->len);
     }
     skb->mark = SLICE_MARK;
     return (int)bpf_redirect(edge->wire, 0);

@@ -37,13 +37,21 @@ enum slice_way {
 #define SLICE_KEEP_HEADER 1u /* native: the sliver sees the header */
 #define SLICE_HAS_PORTS 2u   /* look in `ports` for this slice */
 
-struct slice_policy { /* `slices`, by slice id */
-    uint32_t slot;    /* in `counts` */
+/* A slice and what was counted of it, in one line of the cache: `rows`. Its place is the low bits
+ * of its id; where another slice stands there it has another place, which `displaced` tells. The loader
+ * changes fields in place (the map is mapped into its memory), so that no count is lost. */
+#define SLICE_ROWS 65536u
+struct slice_row {
+    uint32_t id;      /* 0: nobody's */
     uint32_t ifindex; /* where frames go that `ports` does not know; 0: nowhere */
     uint32_t wire;    /* the interface it may come in by; 0: any that the program is at */
     uint16_t mtu;     /* of ifindex, bytes */
     uint8_t types;    /* bit n: slice type n is allowed (1, 2) */
     uint8_t flags;
+    uint64_t in_frames, in_bytes;
+    uint64_t out_frames, out_bytes;
+    uint64_t drops;
+    uint64_t spare;
 };
 struct slice_layout_key { /* `layouts`: the info bytes of a slice type of a slice's own */
     uint32_t slice;
@@ -62,7 +70,6 @@ struct slice_port {
 };
 struct slice_edge { /* `edges`, by ifindex: whose port it is, and where its frames go */
     uint32_t slice;
-    uint32_t slot;
     uint32_t wire;     /* ifindex */
     uint32_t location; /* this node's, for slice type 2 */
     uint16_t wire_mtu;
@@ -74,10 +81,4 @@ struct slice_place { /* `places`, by slice_port_key with interface 0: what stand
     uint32_t interface;
     uint32_t location;
 };
-struct slice_counts { /* `counts`, by slot, one per CPU */
-    uint64_t in_frames, in_bytes;
-    uint64_t out_frames, out_bytes;
-    uint64_t drops;
-};
-
 #endif

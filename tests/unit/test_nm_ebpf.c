@@ -244,7 +244,7 @@ START_TEST(frames_reach_their_slice_without_the_header) {
         expect(q9, bare.data, bare.length);
     }
     struct err err = ERR_INIT;
-    struct slice_counts c;
+    struct ebpf_slice_counts c;
     OK(ebpf_slice_counts(e, 9, &c, &err));
     ck_assert_uint_eq(c.in_frames, 100);
     ck_assert_uint_eq(c.in_bytes, 50 * (nine.length + places.length));
@@ -310,7 +310,7 @@ START_TEST(wrong_frames_stop_at_the_wire) {
     s = slice_of(7, "p7"), s.ifindex = 0;
     OK(ebpf_slice_set(e, &s, &err));
     expect_dropped(w0, &good, SLICE_WIRE_IN, SLICE_NO_PORT);
-    struct slice_counts c;
+    struct ebpf_slice_counts c;
     OK(ebpf_slice_counts(e, 7, &c, &err));
     ck_assert_uint_eq(c.drops, 5);
     s = slice_of(7, "p7");
@@ -539,7 +539,7 @@ START_TEST(pinned_maps_outlive_the_process) {
     put(w0, &b), put(w0, &n);
     expect(q7, plain(0x9000, 46).data, 60);
     expect(q9, plain(0x9000, 46).data, 60);
-    struct slice_counts c7, c9;
+    struct ebpf_slice_counts c7, c9;
     OK(ebpf_slice_counts(e, 7, &c7, &err));
     OK(ebpf_slice_counts(e, 9, &c9, &err));
     ck_assert_uint_eq(c7.in_frames, 3);
