@@ -292,6 +292,59 @@ START_TEST(addresses_find_slivers) {
 }
 END_TEST
 
+/* Slices whose ids have the same low bits share a place: one of them has another. */
+START_TEST(slices_that_share_a_place_stay_apart) {
+    struct err err = ERR_INIT;
+    enum { FAR = 7 + SLICE_ROWS, FARTHER = 7 + 3 * SLICE_ROWS };
+    struct ebpf_slice far = slice_of(FAR, "p9"), next = slice_of(8, "p7"), farther = slice_of(FARTHER, "p9");
+    struct ebpf_slice_counts c;
+    OK(ebpf_slice_set(e, &far, &err)); /* takes the place of 8, which is free */
+    OK(ebpf_slice_set(e, &next, &err));
+    struct bytes seven = simple(7), b = simple(FAR), eight = simple(8), unknown = simple(FARTHER);
+    for (int i = 0; i < 3; i++) {
+        put(w0, &b);
+        expect(q9, plain(0x9000, 46).data, 60);
+        put(w0, &seven);
+        expect(q7, plain(0x9000, 46).data, 60);
+        put(w0, &eight);
+        expect(q7, plain(0x9000, 46).data, 60);
+    }
+    expect_dropped(w0, &unknown, SLICE_WIRE_IN, SLICE_UNKNOWN);
+    OK(ebpf_slice_counts(e, FAR, &c, &err));
+    ck_assert_uint_eq(c.in_frames, 3);
+    OK(ebpf_slice_remove(e, 7, &err));
+    expect_dropped(w0, &seven, SLICE_WIRE_IN, SLICE_UNKNOWN);
+    put(w0, &b); /* it is found where it was */
+    expect(q9, plain(0x9000, 46).data, 60);
+    OK(ebpf_slice_remove(e, FAR, &err));
+    expect_dropped(w0, &b, SLICE_WIRE_IN, SLICE_UNKNOWN);
+    OK(ebpf_slice_set(e, &farther, &err)); /* in the place of 7 now, with counters of its own */
+    OK(ebpf_slice_counts(e, FARTHER, &c, &err));
+    ck_assert_uint_eq(c.in_frames + c.drops, 0);
+    put(w0, &unknown);
+    expect(q9, plain(0x9000, 46).data, 60);
+    expect_dropped(w0, &seven, SLICE_WIRE_IN, SLICE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(a_full_node_says_so) {
+    struct err err = ERR_INIT;
+    struct ebpf_slice s = slice_of(0, "p7");
+    for (uint32_t id = 1000; id < 1000 + SLICE_ROWS - 2; id++) { /* 7 and 9 are there */
+        s.id = id * 5;
+        OK(ebpf_slice_set(e, &s, &err));
+    }
+    s.id = 3;
+    ck_assert_int_eq(ebpf_slice_set(e, &s, &err), -1);
+    ck_assert_int_eq(err.code, ERR_NO_SPACE);
+    struct bytes last = simple((1000 + SLICE_ROWS - 3) * 5);
+    put(w0, &last);
+    expect(q7, plain(0x9000, 46).data, 60);
+    OK(ebpf_slice_remove(e, 5005, &err));
+    OK(ebpf_slice_set(e, &s, &err));
+}
+END_TEST
+
 START_TEST(wrong_frames_stop_at_the_wire) {
     struct err err = ERR_INIT;
     struct bytes unknown = simple(8), good = simple(7), own = ours(7, 130, NULL, 0, 0x9000, 46);
@@ -556,6 +609,8 @@ int main(void) {
     tcase_add_test(t, frames_reach_their_slice_without_the_header);
     tcase_add_test(t, native_ports_get_the_header);
     tcase_add_test(t, addresses_find_slivers);
+    tcase_add_test(t, slices_that_share_a_place_stay_apart);
+    tcase_add_test(t, a_full_node_says_so);
     tcase_add_test(t, wrong_frames_stop_at_the_wire);
     tcase_add_test(t, ordinary_traffic_is_untouched);
     tcase_add_test(t, a_million_wrong_frames_leak_nothing);
