@@ -16,7 +16,7 @@ extern const unsigned char ebpf_slice_object[];
 extern const size_t ebpf_slice_object_bytes;
 
 static const char *const map_names[EBPF_MAPS] = {
-    "rows", "displaced", "layouts", "ports", "devices", "edges", "places", "reasons",
+    "rows", "rest", "displaced", "layouts", "ports", "devices", "edges", "places", "reasons",
 };
 static const char *const program_names[SLICE_WAYS] = { "wire_in", "port_out", "wire_out" };
 
@@ -178,10 +178,14 @@ uint64_t ebpf_drops(const struct ebpf_counters *c, enum slice_way way) {
 int ebpf_slice_counts(struct ebpf *e, uint32_t id, struct ebpf_slice_counts *ret_counts,
                       struct err *err) {
     const volatile struct slice_row *row = ebpf_row(e, id, err);
+    struct slice_rest rest;
     if (!row) return -1;
+    uint32_t place = (uint32_t)(row - e->rows);
+    if (bpf_map_lookup_elem(e->maps[EBPF_REST], &place, &rest))
+        return ebpf_error(err, errno, "reading a slice's counters");
     ret_counts->in_frames = row->in_frames, ret_counts->in_bytes = row->in_bytes;
-    ret_counts->out_frames = row->out_frames, ret_counts->out_bytes = row->out_bytes;
-    ret_counts->drops = row->drops;
+    ret_counts->out_frames = rest.out_frames, ret_counts->out_bytes = rest.out_bytes;
+    ret_counts->drops = rest.drops;
     return 0;
 }
 

@@ -43,6 +43,14 @@ static int free_row(struct ebpf *e, uint32_t id, struct slice_row **ret_row, str
     return err_set(err, ERR_NO_SPACE, "this node has %u slices already", SLICE_ROWS);
 }
 
+/* What stands there was another slice's. */
+static int clear_row(struct ebpf *e, struct slice_row *row, struct err *err) {
+    static const struct slice_rest zero;
+    uint32_t place = (uint32_t)(row - e->rows);
+    memset(row, 0, sizeof *row);
+    return put(e, EBPF_REST, &place, &zero, "a slice's counters", err);
+}
+
 /* --- slices --- */
 
 /* Frames can be sent to devices of this map alone. The kernel takes a device out that goes. */
@@ -69,8 +77,7 @@ int ebpf_slice_set(struct ebpf *e, const struct ebpf_slice *slice, struct err *e
         return err_set(err, ERR_INVALID, "there are no slice types 0 and 3 to 7");
     if (allow_device(e, slice->ifindex, err)) return -1;
     struct slice_row *row = ebpf_row(e, slice->id, NULL);
-    if (!row && free_row(e, slice->id, &row, err)) return -1;
-    if (row->id != slice->id) memset(row, 0, sizeof *row);
+    if (!row && (free_row(e, slice->id, &row, err) || clear_row(e, row, err))) return -1;
     uint8_t flags = slice->keep_header ? SLICE_KEEP_HEADER : 0;
     row->wire = slice->wire;
     row->mtu = slice->mtu;

@@ -29,6 +29,12 @@ struct {
     __type(value, struct slice_row);
 } rows SEC(".maps");
 struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SLICE_ROWS);
+    __type(key, uint32_t);
+    __type(value, struct slice_rest);
+} rest SEC(".maps");
+struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, SLICE_ROWS);
@@ -86,19 +92,25 @@ INLINE void count(uint32_t way, uint32_t reason) {
 
 /* --- slices --- */
 
-INLINE struct slice_row *find_slice(uint32_t id) {
+INLINE struct slice_row *find_slice(uint32_t id, uint32_t *ret_place) {
     uint32_t place = id % SLICE_ROWS;
     struct slice_row *row = bpf_map_lookup_elem(&rows, &place);
+    *ret_place = place;
     if (row && row->id == id) return row;
     uint32_t *elsewhere = bpf_map_lookup_elem(&displaced, &id);
     if (!elsewhere) return 0;
-    place = *elsewhere;
+    *ret_place = place = *elsewhere;
     row = bpf_map_lookup_elem(&rows, &place);
     return row && row->id == id ? row : 0;
 }
 
 /* Frames of a slice may come by several processors at once. */
 INLINE void add(uint64_t *n, uint64_t more) { __sync_fetch_and_add(n, more); }
+
+INLINE void count_drop(uint32_t place) {
+    struct slice_rest *r = bpf_map_lookup_elem(&rest, &place);
+    if (r) add(&r->drops, 1);
+}
 
 INLINE int layout_allowed(uint32_t slice, uint32_t type, uint32_t types, uint32_t header_bytes) {
     if (type < JOGAK_FRAME_OWN_FIRST) return types >> type & 1;
@@ -138,13 +150,13 @@ INLINE int take_header_off(struct xdp_md *ctx, uint32_t header_bytes) {
 }
 
 /* The reason; when it is JOGAK_FRAME_OK the frame is ready to be redirected. */
-INLINE uint32_t classify(struct xdp_md *ctx, struct slice_row **ret_row) {
+INLINE uint32_t classify(struct xdp_md *ctx, struct slice_row **ret_row, uint32_t *ret_place) {
     uint8_t *p = (uint8_t *)(long)ctx->data, *end = (uint8_t *)(long)ctx->data_end;
     struct jogak_frame f = { 0 };
     struct slice_port port;
     enum jogak_frame_status status = jogak_frame_decode_between(p, end, &f);
     if (status != JOGAK_FRAME_OK) return status;
-    struct slice_row *row = find_slice(f.slice);
+    struct slice_row *row = find_slice(f.slice, ret_place);
     if (!row) return SLICE_UNKNOWN;
     *ret_row = row;
     if (row->wire && row->wire != ctx->ingress_ifindex) return SLICE_FOREIGN;
@@ -161,12 +173,12 @@ INLINE uint32_t classify(struct xdp_md *ctx, struct slice_row **ret_row) {
 SEC("xdp")
 int wire_in(struct xdp_md *ctx) {
     struct slice_row *row = 0;
-    uint32_t length = ctx->data_end - ctx->data;
-    uint32_t reason = classify(ctx, &row);
+    uint32_t place = 0, length = ctx->data_end - ctx->data;
+    uint32_t reason = classify(ctx, &row, &place);
     count(SLICE_WIRE_IN, reason);
     if (reason == JOGAK_FRAME_ORDINARY) return XDP_PASS;
     if (reason != JOGAK_FRAME_OK) {
-        if (row) add(&row->drops, 1);
+        if (row) count_drop(place);
         return XDP_DROP;
     }
     if (row) {
@@ -265,14 +277,16 @@ int port_out(struct __sk_buff *skb) {
     else reason = edge->flags & SLICE_KEEP_HEADER ? check_native(skb, edge) : add_header(skb, edge);
     count(SLICE_PORT_OUT, reason);
     if (!edge) return TC_ACT_SHOT;
-    struct slice_row *row = find_slice(edge->slice);
+    uint32_t place;
+    int found = find_slice(edge->slice, &place) != 0;
     if (reason != JOGAK_FRAME_OK) {
-        if (row) add(&row->drops, 1);
+        if (found) count_drop(place);
         return TC_ACT_SHOT;
     }
-    if (row) {
-        add(&row->out_frames, 1);
-        add(&row->out_bytes, skb->len);
+    struct slice_rest *r = found ? bpf_map_lookup_elem(&rest, &place) : 0;
+    if (r) {
+        add(&r->out_frames, 1);
+        add(&r->out_bytes, skb->len);
     }
     skb->mark = SLICE_MARK;
     return (int)bpf_redirect(edge->wire, 0);

@@ -37,9 +37,10 @@ enum slice_way {
 #define SLICE_KEEP_HEADER 1u /* native: the sliver sees the header */
 #define SLICE_HAS_PORTS 2u   /* look in `ports` for this slice */
 
-/* A slice and what was counted of it, in one line of the cache: `rows`. Its place is the low bits
- * of its id; where another slice stands there it has another place, which `displaced` tells. The loader
- * changes fields in place (the map is mapped into its memory), so that no count is lost. */
+/* A slice, and what came in for it: `rows`. Its place is the low bits of its id; where another slice
+ * stands there it has another place, which `displaced` tells. All that a frame on its way in touches
+ * of a slice is in half a line of the cache. The loader changes fields in place (the map is mapped
+ * into its memory), so that no count is lost. */
 #define SLICE_ROWS 65536u
 struct slice_row {
     uint32_t id;      /* 0: nobody's */
@@ -49,9 +50,10 @@ struct slice_row {
     uint8_t types;    /* bit n: slice type n is allowed (1, 2) */
     uint8_t flags;
     uint64_t in_frames, in_bytes;
+};
+struct slice_rest { /* `rest`, by the same place: what else was counted */
     uint64_t out_frames, out_bytes;
     uint64_t drops;
-    uint64_t spare;
 };
 struct slice_layout_key { /* `layouts`: the info bytes of a slice type of a slice's own */
     uint32_t slice;
