@@ -3,6 +3,7 @@
 #include "agents.h"
 #include "audit.h"
 #include "aggregate.h"
+#include "checkpoint.h"
 #include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/ids.h"
@@ -69,6 +70,7 @@ static const struct operation_kind kinds[] = {
     { "move", moves_run, NULL },
     { "cleanup", debt_run, NULL },
     { "audit", audit_run, NULL },
+    { "checkpoint", checkpoint_run, NULL },
 };
 
 static int open_all(struct aggregate *am, struct err *err) {

@@ -7,6 +7,7 @@
 #include "provision.h"
 
 #include "agents.h"
+#include "checkpoint.h"
 #include "common/log.h"
 #include "event.h"
 #include "forwarding.h"
@@ -121,7 +122,7 @@ int provision_run(struct aggregate *am, const struct operation *op, struct err *
 
 /* --- release --- */
 static int gone_fn(struct db_conn *c, void *arg, struct err *err) {
-    return sliver_set_allocation(c, arg, "unallocated", err);
+    return sliver_set_allocation(c, arg, "unallocated", err) || checkpoint_forget(c, arg, err) ? -1 : 0;
 }
 
 static int release_one(struct aggregate *am, const char *id, struct err *err) {

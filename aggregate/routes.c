@@ -3,6 +3,7 @@
 
 #include "about.h"
 #include "audit.h"
+#include "checkpoint.h"
 #include "event.h"
 #include "migration/migration.h"
 #include "node.h"
@@ -39,6 +40,9 @@ const struct route aggregate_routes[] = {
     { "POST", "/v1/slivers/{sliver}/power", sliver_power, USE, S("Power"), S("Operation"), 0, false },
     { "POST", "/v1/slivers/{sliver}/console", sliver_console, USE, NULL, S("ConsoleTicket"), 0, false },
     { "POST", "/v1/slivers/{sliver}/migrations", migration_start, USE, S("NewMigration"), S("Operation"), 0, false },
+
+    { "GET", "/v1/slivers/{sliver}/checkpoints", checkpoint_list, SEE, NULL, S("CheckpointList"), 0, false },
+    { "POST", "/v1/slivers/{sliver}/checkpoints", checkpoint_start, USE, NULL, S("Operation"), 0, false },
 
     { "GET", "/v1/migrations", migration_list, SEE, NULL, S("MigrationList"), 0, false },
     { "GET", "/v1/migrations/{migration}", migration_show, SEE, NULL, S("Migration"), 0, false },

@@ -6,6 +6,7 @@
  *   notready -> configuring -> ready <-> migrating
  *                   |            |  \-> stopped -> ready
  *                   +-> failed <-+
+ *                         \-> migrating: brought back from a checkpoint, or with its node -> ready
  * `busy` names the one operation that may work on it.
  */
 #ifndef JOGAK_AGGREGATE_SLIVER_H

@@ -24,8 +24,8 @@ static const char SQL_VNICS[] =
     " WHERE vnic.sliver = ? ORDER BY position";
 static const char SQL_ADD[] =
     "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node, epoch, kind,"
-    " vcpus, memory_mib, disk_mib, rate_kbps, wanted, created_ms)"
-    " VALUES (?, ?, ?, ?, ?, 'allocated', 'notready', ?, 1, ?, ?, ?, ?, ?, ?, ?)";
+    " vcpus, memory_mib, disk_mib, rate_kbps, wanted, created_ms, checkpoint_s)"
+    " VALUES (?, ?, ?, ?, ?, 'allocated', 'notready', ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_ADD_VNIC[] =
     "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps, public)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
@@ -157,9 +157,10 @@ int sliver_of_node(struct db_conn *c, const char *node, struct sliver_list *ret,
 
 int sliver_add(struct db_conn *c, const struct sliver *s, struct err *err) {
     char *wanted AUTO_FREE = json_text(s->wanted);
-    if (db_exec(c, NULL, err, SQL_ADD, "sssssssiiiisi", s->id, s->urn, s->slice, s->reservation,
+    if (db_exec(c, NULL, err, SQL_ADD, "sssssssiiiisii", s->id, s->urn, s->slice, s->reservation,
                 s->name, s->node, s->kind, s->vcpus, s->memory_mib, s->disk_mib, s->rate_kbps,
-                wanted, clock_wall_ms()))
+                wanted, clock_wall_ms(),
+                json_get_int(json_get(s->wanted, "migration"), "checkpoint_interval_s", 0)))
         return err_wrap(err, "sliver %s", s->name);
     for (size_t i = 0; i < s->vnic_count; i++) {
         const struct vnic *v = &s->vnics[i];
@@ -177,6 +178,7 @@ static const struct { const char *from, *to; } transitions[] = {
     { "ready", "stopped" },        { "stopped", "ready" },      { "ready", "failed" },
     { "failed", "configuring" },   { "failed", "ready" },       { "stopped", "configuring" },
     { "stopped", "failed" },       { "migrating", "stopped" },  { "ready", "configuring" },
+    { "failed", "migrating" },
 };
 
 static bool allowed(const char *from, const char *to) {

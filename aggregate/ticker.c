@@ -1,8 +1,10 @@
 #include "ticker.h"
 
 #include "address.h"
+#include "checkpoint.h"
 #include "forwarding.h"
 #include "migration/debt.h"
+#include "migration/loss.h"
 #include "node.h"
 #include "reservation.h"
 
@@ -24,7 +26,9 @@ static void *run(void *arg) {
     while (!t->am->stopping) {
         node_watch_tick(t->am);
         reservation_tick(t->am);
+        loss_tick(t->am);
         debt_tick(t->am);
+        checkpoint_tick(t->am);
         forwarding_tick(t->am);
         address_tick(t->am);
         struct timespec until;

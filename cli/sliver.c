@@ -126,6 +126,35 @@ static int drop(struct cli *cli, struct err *err) {
     return operation_follow(cli, slice, accepted, done, err);
 }
 
+static const struct column checkpoint_columns[] = {
+    { "ID", "id", format_id },         { "STATE", "state", NULL },      { "TAKEN", "taken", format_time },
+    { "PAUSE MS", "pause_ms", NULL },  { "BYTES", "bytes_total", NULL }, { "NEW", "bytes_new", NULL },
+    { "NODE", "node", NULL },          { "EPOCH", "epoch", NULL },      COLUMN_END,
+};
+
+static int checkpoints(struct cli *cli, struct err *err) {
+    const char *slice;
+    json *one AUTO_JSON = sliver_named(cli, cli_arg(cli, 0), &slice, err);
+    json *all AUTO_JSON = one ? session_list(&cli->session, SESSION_AGGREGATE, slice, err,
+                                             "/v1/slivers/%s/checkpoints", json_get_str(one, "id"))
+                              : NULL;
+    if (!all) return -1;
+    output_list(&cli->output, all, checkpoint_columns);
+    return 0;
+}
+
+static int checkpoint(struct cli *cli, struct err *err) {
+    const char *slice;
+    json *one AUTO_JSON = sliver_named(cli, cli_arg(cli, 0), &slice, err);
+    json *accepted AUTO_JSON =
+        one ? session_json(&cli->session, SESSION_AGGREGATE, slice, "POST", NULL, err,
+                           "/v1/slivers/%s/checkpoints", json_get_str(one, "id"))
+            : NULL;
+    if (!accepted) return -1;
+    char *text AUTO_FREE = xasprintf("sliver %s has another checkpoint", json_get_str(one, "name"));
+    return operation_follow(cli, slice, accepted, text, err);
+}
+
 static const struct option_row list_options[] = {
     OPTION_SLICE, { "node", 0, "NODE", "All slivers on a node instead (operators)" }, OPTION_END,
 };
@@ -147,6 +176,10 @@ static const struct command rows[] = {
     { "reboot", "SLIVER", "Reboot a sliver", reboot, power_options, NULL },
     { "console", "SLIVER", "Open a sliver's serial console", console_run, one_options,
       CONSOLE_ABOUT },
+    { "checkpoint", "SLIVER", "Save the state of a running sliver in the sliver store", checkpoint,
+      power_options, NULL },
+    { "checkpoints", "SLIVER", "List what a sliver could be resumed from", checkpoints, one_options,
+      NULL },
     { "delete", "SLIVER...", "Delete slivers, with their disks", drop, delete_options, NULL },
     { 0 },
 };

@@ -11,8 +11,11 @@ LOG_MODULE("am.debt");
 #define REMOVE_MS 30000
 
 static const char SQL_ADD[] =
-    "INSERT INTO debt (node, sliver, epoch, migration, since_ms) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO debt (node, sliver, epoch, migration, since_ms, kind) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING";
+static const char SQL_NO_UNDO[] =
+    "DELETE FROM debt WHERE node = ? AND sliver = ? AND epoch <= ? AND kind = 'undo'";
+static const char SQL_MIGRATION_EPOCH[] = "SELECT epoch FROM migration WHERE id = ?";
 static const char SQL_DUE[] =
     "SELECT debt.* FROM debt JOIN node ON node.name = debt.node"
     " WHERE node.state IN ('ready', 'draining') AND (debt.operation IS NULL OR NOT EXISTS (SELECT 1"
@@ -25,7 +28,17 @@ static const char SQL_ANY[] = "SELECT 1 AS there FROM debt LIMIT 1";
 
 int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
              const char *migration, struct err *err) {
-    return db_exec(c, NULL, err, SQL_ADD, "ssisi", node, sliver, epoch, migration, clock_wall_ms());
+    return db_exec(c, NULL, err, SQL_NO_UNDO, "ssi", node, sliver, epoch) ||
+                   db_exec(c, NULL, err, SQL_ADD, "ssisis", node, sliver, epoch, migration,
+                           clock_wall_ms(), "remove")
+               ? -1
+               : 0;
+}
+
+int debt_add_undo(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
+                  const char *migration, struct err *err) {
+    return db_exec(c, NULL, err, SQL_ADD, "ssisis", node, sliver, epoch, migration, clock_wall_ms(),
+                   "undo");
 }
 
 int debt_nodes_of(struct db_conn *c, const char *migration, json *nodes, struct err *err) {
@@ -43,6 +56,7 @@ static int take(struct db_conn *c, struct db_stmt *q, struct err *err) {
     int64_t epoch = db_int(q, "epoch");
     json *input = json_set_int(json_object(), "epoch", epoch);
     json_set_str(input, "migration", db_text(q, "migration"));
+    json_set_str(input, "what", db_text(q, "kind"));
     return operation_add(c, &op, input, err) ||
                    db_exec(c, NULL, err, SQL_TAKE, "sssi", op.id, op.node, op.sliver, epoch)
                ? -1
@@ -80,10 +94,37 @@ static int paid_fn(struct db_conn *c, void *arg, struct err *err) {
                    json_get_int(op->input, "epoch", 0));
 }
 
+struct at {
+    const char *migration;
+    int64_t epoch;
+};
+
+static int epoch_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct at *a = arg;
+    struct db_stmt *q AUTO_STMT = db_query(c, err, SQL_MIGRATION_EPOCH, "s", a->migration);
+    if (!q || db_step(q, err) < 0) return -1;
+    a->epoch = db_int(q, "epoch");
+    return 0;
+}
+
+/* The verbs of a migration carry its own epoch, not that of the incarnation at the source. */
+static json *undo(struct aggregate *am, const struct operation *op, struct err *err) {
+    struct at a = { .migration = json_get_str(op->input, "migration") };
+    if (db_read(am->db, epoch_fn, &a, err)) return NULL;
+    json *body AUTO_JSON = json_set_int(json_object(), "epoch", a.epoch);
+    return agents_call(am, op->node, "POST", body, REMOVE_MS, err, "/v1/migrations/%s/undo",
+                       a.migration);
+}
+
+static json *remove_incarnation(struct aggregate *am, const struct operation *op, struct err *err) {
+    return agents_call(am, op->node, "DELETE", NULL, REMOVE_MS, err, "/v1/slivers/%s?epoch=%lld",
+                       op->sliver, (long long)json_get_int(op->input, "epoch", 0));
+}
+
 int debt_run(struct aggregate *am, const struct operation *op, struct err *err) {
-    json *gone AUTO_JSON =
-        agents_call(am, op->node, "DELETE", NULL, REMOVE_MS, err, "/v1/slivers/%s?epoch=%lld",
-                    op->sliver, (long long)json_get_int(op->input, "epoch", 0));
+    const char *what = json_get_str(op->input, "what");
+    bool undoes = what && strcmp(what, "undo") == 0;
+    json *gone AUTO_JSON = undoes ? undo(am, op, err) : remove_incarnation(am, op, err);
     if (!gone) return -1;
     const char *migration = json_get_str(op->input, "migration");
     json *forgotten AUTO_JSON = NULL;

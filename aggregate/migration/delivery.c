@@ -1,6 +1,10 @@
 #include "delivery.h"
 
 #include "../agents.h"
+#include "../checkpoint.h"
+#include "../lease.h"
+#include "common/clock.h"
+#include "loss.h"
 #include "steps_internal.h"
 
 #include <stdio.h>
@@ -46,8 +50,66 @@ static int source_is_fit(struct run *r, struct err *err) {
     return err_remedy(err, "see `jogak sliver show %s`", r->s.name);
 }
 
+/* --- without the source --- */
+bool delivery_gone(const struct run *r, const char *node) {
+    return lease_fences(&r->s) && lease_is_over(r->am, node);
+}
+
+/* It has to be known that the guest does not run there: its node's lease is over, or the node says so. */
+int delivery_source_is_out(struct run *r, struct err *err) {
+    json_set_bool(r->m.facts, "by_lease", delivery_gone(r, r->m.source));
+    if (json_get_bool(r->m.facts, "by_lease", false)) return 0;
+    json *state AUTO_JSON = agents_call(r->am, r->m.source, "GET", NULL, step_timeout_ms(3), err,
+                                        "/v1/slivers/%s", r->s.id);
+    if (!state) return -1;
+    const char *is = json_get_str(state, "state");
+    if (is && (!strcmp(is, "absent") || !strcmp(is, "stopped") || !strcmp(is, "failed"))) return 0;
+    return err_set(err, ERR_CONFLICT, "node %s is back: sliver %s is %s there", r->m.source, r->s.name,
+                   is ? is : "unknown");
+}
+
+struct find_state {
+    struct run *r;
+    enum loss_plan plan;
+    const char *why;
+    struct checkpoint newest;
+};
+
+static int find_state_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct find_state *f = arg;
+    const char *signal = strcmp(f->r->m.trigger, "down") ? "lost" : "down";
+    bool found = false;
+    f->plan = loss_plan(c, &f->r->s, signal, &f->why, err);
+    return f->plan == LOSS_CHECKPOINT ? checkpoint_newest(c, f->r->s.id, &f->newest, &found, err) : 0;
+}
+
+/* How old the state is stands in the operation: work since then is lost. */
+static void note_checkpoint(struct run *r, const struct checkpoint *k) {
+    char when[CLOCK_TEXT_BYTES];
+    json *j = json_set_str(json_object(), "id", k->id);
+    json_set_str(j, "taken", clock_rfc3339(k->taken_ms, when));
+    json_set_int(j, "age_ms", clock_wall_ms() - k->taken_ms);
+    json_set_int(j, "epoch", k->epoch);
+    json_set(r->detail, "checkpoint", json_ref(j));
+    json_set(r->m.facts, "checkpoint", j);
+    json_set_str(r->m.facts, "manifest", k->manifest);
+}
+
+static int decide_alone(struct run *r, struct err *err) {
+    struct find_state f = { .r = r, .why = "" };
+    if (delivery_source_is_out(r, err) || db_read(r->am->db, find_state_fn, &f, err)) return -1;
+    if (f.plan == LOSS_WAIT) {
+        err_set(err, ERR_GONE, "sliver %s cannot be resumed elsewhere: %s", r->s.name, f.why);
+        return err_remedy(err, "create it anew: jogak apply");
+    }
+    if (f.plan == LOSS_CHECKPOINT) note_checkpoint(r, &f.newest);
+    decided(r, f.plan == LOSS_CHECKPOINT ? "checkpoint" : "fresh", true);
+    return 0;
+}
+
 int delivery_decide(struct run *r, struct err *err) {
-    if (source_is_fit(r, err)) return -1;
+    if (!strcmp(r->m.trigger, "lost") || !strcmp(r->m.trigger, "down")) return decide_alone(r, err);
+    if (source_is_fit(r, err) || checkpoint_settle(r->am, r->s.id, err)) return -1;
     if (r->m.attempt > 1 && r->m.delivery[0]) decided(r, r->m.delivery, false);
     else decided(r, strcmp(wanted(r), "auto") ? wanted(r) : "direct", false);
     return 0;

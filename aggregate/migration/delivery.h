@@ -30,6 +30,10 @@ bool delivery_alone(const struct migration *m);
 /* Step 3's decision, into r->m.delivery, r->how and r->m.facts. Errors: ERR_GONE (no state to start
  * from), ERR_CONFLICT (the signal does not hold any more). */
 int delivery_decide(struct run *r, struct err *err);
+/* Does nothing run at this node any more for sure, so that it need not be waited for? */
+bool delivery_gone(const struct run *r, const char *node);
+/* Of a delivery without the source: the guest does not run there, for sure. ERR_CONFLICT: it may. Blocks. */
+int delivery_source_is_out(struct run *r, struct err *err);
 /* An attempt that failed before the commit was undone: with what delivery is another one made? NULL:
  * none. Direct first, and then once through the store, when nothing else was asked for. */
 const char *delivery_after(const struct run *r, const struct err *why);

@@ -11,10 +11,13 @@
 
 #include "../address.h"
 #include "../agents.h"
+#include "../checkpoint.h"
 #include "../event.h"
+#include "../lease.h"
 #include "debt.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "loss.h"
 #include "steps_internal.h"
 
 LOG_MODULE("am.engine");
@@ -58,8 +61,20 @@ static int walk(struct run *r, const struct step *step, const char *direction,
 }
 
 /* --- the commit: one transaction, and from here only forward --- */
+/* A source that was not asked is fenced by its lease: that has to hold at this very instant, since
+ * a report grants it another in a transaction of its own. What is left there goes when it is back. */
+static int commit_source_fn(struct db_conn *c, struct run *r, struct err *err) {
+    if (json_get_bool(r->m.facts, "by_lease", false) && lease_check_over(r->am, &r->s, err)) return -1;
+    if (r->how->source) return 0;
+    return debt_add(c, r->m.source, r->s.id, r->m.source_epoch, r->m.id, err) ||
+                   loss_over(c, r->s.id, err)
+               ? -1
+               : 0;
+}
+
 static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
+    if (commit_source_fn(c, r, err)) return -1;
     return sliver_set_owner(c, r->s.id, r->m.target, r->m.epoch, err) ||
                    db_exec(c, NULL, err, SQL_COMMITTED, "s", r->m.id) ||
                    db_exec(c, NULL, err, SQL_UNCLAIM, "s", r->m.id) ||
@@ -68,10 +83,12 @@ static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
                : 0;
 }
 
+/* 0; -1: stopping; 1: refused, since the source is back. */
 static int commit(struct run *r, struct err *err) {
     /* A full disk can refuse it; there is no way back, so it is repeated until it is there. */
     while (db_write(r->am->db, commit_fn, r, err)) {
         if (stopping(r)) return stop_here(err);
+        if (err->code == ERR_CONFLICT && json_get_bool(r->m.facts, "by_lease", false)) return 1;
         log_error("commit to be repeated", "migration=%s error=%s", r->m.id, err->msg);
         clock_sleep_ms(RETRY_MOST_MS);
     }
@@ -113,6 +130,15 @@ static void recall_cause(const struct run *r, struct err *err) {
     if (remedy) err_remedy(err, "%s", remedy);
 }
 
+/* The guest is at the source, or it is where a node was lost. */
+static int sliver_after_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct run *r = arg;
+    const char *why = json_get_str(json_get(r->m.facts, "cause"), "message");
+    if (!r->how->source || json_has(r->m.facts, "source_owes"))
+        return loss_declare(c, r->s.id, why ? why : "", err);
+    return sliver_set_state(c, r->s.id, "ready", "", err);
+}
+
 /* All of the attempt is undone: another one in another way, or the end. */
 static int end_attempt(struct run *r, const struct err *why, struct err *err) {
     const char *delivery = delivery_after(r, why);
@@ -122,10 +148,7 @@ static int end_attempt(struct run *r, const struct err *why, struct err *err) {
         return r->again = true, 0;
     }
     *err = *why;
-    return sliver_change_state(r->am, r->s.id, "ready", "", NULL) ||
-                   journal_abort(r->am, &r->m, NULL)
-               ? -1
-               : 0;
+    return db_write(r->am->db, sliver_after_fn, r, NULL) || journal_abort(r->am, &r->m, NULL) ? -1 : 0;
 }
 
 /* Undo is repeated until it succeeds: a source that is away now has to be told later. */
@@ -152,12 +175,24 @@ static int undo(struct run *r, const struct err *why, struct err *err) {
     return end_attempt(r, why, err);
 }
 
+/* Nobody has the guest. What may be left of it at both nodes goes; a checkpoint may bring it back. */
+static int lost_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct run *r = arg;
+    const char *why = json_get_str(r->m.facts, "lost");
+    return debt_add(c, r->m.target, r->s.id, r->m.epoch, r->m.id, err) ||
+                   debt_add(c, r->m.source, r->s.id, r->m.source_epoch, r->m.id, err) ||
+                   db_exec(c, NULL, err, SQL_UNCLAIM, "s", r->m.id) ||
+                   loss_declare(c, r->s.id, why, err)
+               ? -1
+               : 0;
+}
+
 static int declare_lost(struct run *r, struct err *err) {
     err_set(err, ERR_GONE, "sliver %s is lost: neither %s nor %s has it", r->s.name, r->m.source,
             r->m.target);
     err_remedy(err, "create it anew: jogak apply");
-    sliver_change_state(r->am, r->s.id, "failed", err->msg, NULL);
-    journal_state(r->am, &r->m, "lost", NULL);
+    json_set_str(r->m.facts, "lost", err->msg);
+    if (db_write(r->am->db, lost_fn, r, NULL) == 0) journal_state(r->am, &r->m, "lost", NULL);
     return -1;
 }
 
@@ -184,6 +219,28 @@ static int recover(struct run *r, struct err *err) {
 }
 
 /* --- after the commit --- */
+
+/* The target is lost while it takes over: it is waited for, unless the sliver can be brought back without it. */
+static int target_lost_fn(struct db_conn *c, void *arg, struct err *err) {
+    struct run *r = arg;
+    const char *why;
+    if (loss_plan(c, &r->s, "lost", &why, err) == LOSS_WAIT) return 0;
+    json_set_str(r->m.facts, "lost", "its new node was lost while it took the sliver over");
+    return debt_add(c, r->m.source, r->s.id, r->m.source_epoch, r->m.id, err) ||
+                   loss_declare(c, r->s.id, json_get_str(r->m.facts, "lost"), err)
+               ? -1
+               : 0;
+}
+
+static bool given_up(struct run *r, struct err *err) {
+    if (!delivery_gone(r, r->m.target) || db_write(r->am->db, target_lost_fn, r, NULL)) return false;
+    const char *why = json_get_str(r->m.facts, "lost");
+    if (!why || journal_state(r->am, &r->m, "lost", NULL)) return false;
+    err_set(err, ERR_GONE, "sliver %s: %s (%s)", r->s.name, why, r->m.target);
+    err_remedy(err, "it is recovered from its newest checkpoint; see `jogak sliver show %s`", r->s.name);
+    return true;
+}
+
 static int forward(struct run *r, struct err *err) {
     for (int i = STEP_COMMIT_AFTER; i < STEP_COUNT; i++) {
         int64_t pause = RETRY_FIRST_MS, begin = clock_monotonic_ms();
@@ -192,6 +249,7 @@ static int forward(struct run *r, struct err *err) {
             if (stopping(r)) return stop_here(err);
             struct err one = ERR_INIT;
             if (walk(r, &steps[i], "run", steps[i].run, &one) == 0) break;
+            if (given_up(r, err)) return -1;
             log_warn("step to be repeated", "migration=%s error=%s", r->m.id, one.msg);
             if (!told && clock_monotonic_ms() - begin > FORWARD_GIVE_UP_MS) {
                 log_error("migration cannot go on", "migration=%s sliver=%s node=%s error=%s",
@@ -214,6 +272,8 @@ static json *summary(struct run *r) {
     json_set_int(j, "held_frames", json_get_int(r->m.facts, "held_frames", 0));
     if (json_has(r->m.facts, "address"))
         json_set(j, "address", json_copy(json_get(r->m.facts, "address")));
+    if (json_has(r->m.facts, "checkpoint"))
+        json_set(j, "checkpoint", json_copy(json_get(r->m.facts, "checkpoint")));
     int64_t from, to;
     const char *paused = json_get_str(r->m.facts, "paused_at");
     const char *resumed = json_get_str(r->m.facts, "resumed_at");
@@ -228,6 +288,8 @@ static int finish_fn(struct db_conn *c, void *arg, struct err *err) {
     if (json_has(r->m.facts, "source_pending") &&
         debt_add(c, r->m.source, r->s.id, r->m.source_epoch, r->m.id, err))
         return -1;
+    /* The state that it went through is in nobody's way, but of no use any more either. */
+    if (!strcmp(r->m.delivery, "store") && checkpoint_sweep(c, r->s.id, err)) return -1;
     return sliver_set_state(c, r->s.id, "ready", "", err) ||
                    operation_result(c, r->m.id, summary(r), err)
                ? -1
@@ -274,6 +336,16 @@ static int settle(struct run *r, struct err *err) {
     return 0;
 }
 
+/* The source came back before the commit. One that takes no part keeps what it has; any other is
+ * asked again, and pinned. */
+static int back_again(struct run *r, struct err *err) {
+    json_del(r->m.facts, "by_lease");
+    if (r->how->source) return walk(r, &steps[STEP_COMMIT_AFTER - 1], "run", confirm_run, err), 0;
+    const struct err why = *err;
+    while (undo(r, &why, err) && !stopping(r)) clock_sleep_ms(RETRY_MOST_MS);
+    return -1;
+}
+
 int migration_run(struct aggregate *am, const struct operation *op, struct err *err) {
     struct run r CLEANUP(run_done) = { .am = am, .op = op };
     struct err here = ERR_INIT;
@@ -287,7 +359,10 @@ int migration_run(struct aggregate *am, const struct operation *op, struct err *
         r.again = false;
         int failed = settle(&r, err);
         if (failed && r.again) continue;
-        if (failed || commit(&r, err)) return -1;
+        if (failed) return -1;
+        int refused = commit(&r, err);
+        if (refused < 0) return -1;
+        if (refused && back_again(&r, err)) return -1;
     }
     if (forward(&r, err)) return -1;
     return finish(&r, err);

@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include "../checkpoint.h"
 #include "../event.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -199,8 +200,14 @@ static json *facts_after(const struct migration *m) {
 }
 
 static int owe(struct db_conn *c, const struct migration *m, struct err *err) {
-    if (!json_has(m->facts, "target_owes")) return 0;
-    return debt_add(c, m->target, m->sliver, m->epoch, m->id, err);
+    if (json_has(m->facts, "source_owes") &&
+        debt_add_undo(c, m->source, m->sliver, m->source_epoch, m->id, err))
+        return -1;
+    if (json_has(m->facts, "target_owes") &&
+        debt_add(c, m->target, m->sliver, m->epoch, m->id, err))
+        return -1;
+    /* What it has put into the store is of no use to anybody. */
+    return strcmp(m->delivery, "store") ? 0 : checkpoint_sweep(c, m->sliver, err);
 }
 
 static int attempt_fn(struct db_conn *c, void *arg, struct err *err) {

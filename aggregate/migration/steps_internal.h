@@ -33,9 +33,8 @@ int copy_run(struct run *r, struct err *err); /* 6 */
 int stop_run(struct run *r, struct err *err); /* 7 */
 int confirm_run(struct run *r, struct err *err); /* 8 */
 int source_undo(struct run *r, struct err *err); /* of 6 to 8 */
-/* undo at a node. One at the target that cannot be reached for long becomes a debt. */
-int undo_at(struct run *r, const char *node, struct err *err);
-int leave_target(struct run *r, struct err *err);
+/* An undo got no answer from this node (err): may it be left for later? 0: it is noted. */
+int leave_end(struct run *r, const char *node, struct err *err);
 
 int release_copy_run(struct run *r, struct err *err); /* 9 */
 int activate_run(struct run *r, struct err *err);     /* 10 */

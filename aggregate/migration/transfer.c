@@ -78,7 +78,7 @@ int check_undo(struct run *r, struct err *err) {
     for (size_t i = 0; i < n; i++) {
         json *answer AUTO_JSON = agents_call(r->am, ends[i], "DELETE", NULL, step_timeout_ms(4),
                                              err, "/v1/migrations/%s", r->m.id);
-        if (!answer && (ends[i] != r->m.target || leave_target(r, err))) return -1;
+        if (!answer && leave_end(r, ends[i], err)) return -1;
     }
     return 0;
 }
@@ -98,22 +98,24 @@ int network_run(struct run *r, struct err *err) {
 static int64_t patience_ms(const struct run *r) { return r->am->config->node_lost_ms; }
 
 /* Nothing at the target can run or forward before the commit, so one that does not answer holds the
- * source up only for a while. What is left there goes when it comes back. */
-int leave_target(struct run *r, struct err *err) {
+ * source up only for a while. The source has the guest: it is waited for until its lease is over. What is left
+ * to do there is done when it comes back. */
+int leave_end(struct run *r, const char *node, struct err *err) {
+    bool target = strcmp(node, r->m.target) == 0;
     if (!err || (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT)) return -1;
-    if (clock_monotonic_ms() - r->undo_since_ms < patience_ms(r)) return -1;
-    log_warn("target to be cleared later", "migration=%s node=%s error=%s", r->m.id, r->m.target,
-             err->msg);
-    json_set_bool(r->m.facts, "target_owes", true);
-    json_set_str(r->detail, "target", err->msg);
+    bool waited = target && clock_monotonic_ms() - r->undo_since_ms >= patience_ms(r);
+    if (!waited && !delivery_gone(r, node)) return -1;
+    log_warn("node to be cleared later", "migration=%s node=%s error=%s", r->m.id, node, err->msg);
+    json_set_bool(r->m.facts, target ? "target_owes" : "source_owes", true);
+    json_set_str(r->detail, target ? "target" : "source", err->msg);
     err_clear(err);
     return 0;
 }
 
-int undo_at(struct run *r, const char *node, struct err *err) {
+static int undo_at(struct run *r, const char *node, struct err *err) {
     json *body = json_set_int(json_object(), "step", r->m.step);
     json *answer AUTO_JSON = step_call(r, 5, node, "undo", body, err);
-    return answer ? 0 : -1;
+    return answer ? 0 : leave_end(r, node, err);
 }
 
 int source_undo(struct run *r, struct err *err) {
@@ -122,8 +124,7 @@ int source_undo(struct run *r, struct err *err) {
 
 /* The source too: it has its end of the tunnel, and forgets nothing that it was not told to undo. */
 int network_undo(struct run *r, struct err *err) {
-    if (source_undo(r, err)) return -1;
-    return undo_at(r, r->m.target, err) && leave_target(r, err) ? -1 : 0;
+    return source_undo(r, err) || undo_at(r, r->m.target, err) ? -1 : 0;
 }
 
 /* --- 6: disk, memory --- */
@@ -165,7 +166,7 @@ int copy_run(struct run *r, struct err *err) {
 
 /* --- 7: stop; 8: confirm --- */
 int stop_run(struct run *r, struct err *err) {
-    if (!r->how->source) return 0;
+    if (!r->how->source) return delivery_source_is_out(r, err);
     json *answer AUTO_JSON = step_call(r, 7, r->m.source, "stop", NULL, err);
     if (!answer) return -1;
     const char *at = json_get_str(answer, "paused_at");
@@ -211,7 +212,8 @@ static int await_manifest(struct run *r, struct err *err) {
 }
 
 static int fetch(struct run *r, struct err *err) {
-    if (r->how->manifest && r->how->source && await_manifest(r, err)) return -1;
+    bool known = json_has(r->m.facts, "manifest");
+    if (r->how->manifest && !known && await_manifest(r, err)) return -1;
     json *body = json_object();
     if (r->how->manifest)
         json_set_str(body, "manifest", json_get_str(r->m.facts, "manifest"));
@@ -242,7 +244,8 @@ int confirm_run(struct run *r, struct err *err) {
     if ((r->how->fetches && fetch(r, err)) || await_arrival(r, err)) return -1;
     json *target AUTO_JSON = step_call(r, 8, r->m.target, "confirm", NULL, err);
     if (!target) return -1;
-    if (!r->how->source) return 0;
+    /* One whose lease is over needs no pin, and could not be asked for it. The commit looks again. */
+    if (!r->how->source || json_get_bool(r->m.facts, "by_lease", false)) return 0;
     json *source AUTO_JSON = step_call(r, 8, r->m.source, "confirm", NULL, err);
     return source ? 0 : -1;
 }

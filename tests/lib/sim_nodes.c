@@ -29,6 +29,9 @@ struct sim_node {
     int manifest;       /* number of the state that it has put into the store; 0: none */
     enum phase phase;
     bool down;          /* does not answer */
+    bool held;          /* its guest was stopped by the end of the lease */
+    char checkpoint[37];/* the one that it knows of */
+    int checkpoint_looks, checkpoint_state; /* manifest's number */
     bool hold;          /* its tap's egress is on hold */
     int polls;
 };
@@ -36,7 +39,7 @@ struct sim_node {
 struct sim {
     char sliver[37];
     struct sim_node nodes[SIM_NODES];
-    int calls, most_running, manifests;
+    int calls, most_running, manifests, captures;
     int fault_at, fault_count;
     enum sim_fault fault;
     int cut_at;
@@ -69,6 +72,34 @@ void sim_reachable(struct sim *s, const char *node, bool reachable) {
     for (int i = 0; i < SIM_NODES; i++)
         if (strcmp(s->nodes[i].name, node) == 0) s->nodes[i].down = !reachable;
 }
+
+static void set_state(struct sim *s, struct sim_node *n, enum sim_state state);
+static struct sim_node *node_named(struct sim *s, const char *name);
+
+void sim_lose(struct sim *s, const char *node, enum sim_loss how) {
+    struct sim_node *n = node_named(s, node);
+    n->down = true;
+    if (how == SIM_CUT_OFF) {
+        n->held = n->state == SIM_RUNNING;
+        if (n->held) n->state = SIM_PAUSED, n->forwards = false;
+        return;
+    }
+    n->state = SIM_ABSENT;
+    n->forwards = n->hold = n->held = false;
+    n->migration[0] = n->checkpoint[0] = '\0';
+    n->phase = PH_NONE;
+}
+
+void sim_return(struct sim *s, const char *node, int64_t granted) {
+    struct sim_node *n = node_named(s, node);
+    n->down = false;
+    if (n->held && n->state == SIM_PAUSED && n->epoch == granted) set_state(s, n, SIM_RUNNING);
+    n->held = false;
+}
+
+int sim_states(const struct sim *s) { return s->manifests; }
+void sim_add_state(struct sim *s) { s->manifests++; }
+int sim_captures(const struct sim *s) { return s->captures; }
 
 void sim_cut(struct sim *s, int nth, const char *node) {
     s->cut_at = s->calls + nth;
@@ -375,6 +406,51 @@ static json *remove_call(struct sim *s, struct sim_node *n, const char *path) {
     return json_object();
 }
 
+/* Each look moves it on by one: capturing, uploading, complete. */
+static json *checkpoint_json(struct sim *s, struct sim_node *n, const char *id) {
+    static const char *const states[] = { "capturing", "uploading", "complete" };
+    int at = n->checkpoint_looks > 2 ? 2 : n->checkpoint_looks;
+    json *j = json_set_str(json_object(), "checkpoint", id);
+    json_set_str(j, "sliver", s->sliver);
+    json_set_int(j, "epoch", n->epoch);
+    json_set_str(j, "state", states[at]);
+    json_set_int(j, "bytes_total", 1 << 20);
+    json_set_int(j, "bytes_new", at == 2 ? 4096 : 0);
+    if (at < 2) return j;
+    if (!n->checkpoint_state) n->checkpoint_state = ++s->manifests;
+    char text[24];
+    snprintf(text, sizeof text, "state-%d", n->checkpoint_state);
+    json_set_str(j, "manifest", text);
+    json_set_str(j, "taken_at", "2026-01-01T00:00:00.000Z");
+    return json_set_int(j, "pause_ms", 12);
+}
+
+static json *checkpoint_call(struct sim *s, struct sim_node *n, const char *method, const char *id,
+                             struct err *err) {
+    bool known = strncmp(n->checkpoint, id, 36) == 0;
+    if (!strcmp(method, "DELETE")) {
+        if (known) n->checkpoint[0] = '\0';
+        return json_object();
+    }
+    if (!strcmp(method, "PUT") && !known) {
+        if (n->state != SIM_RUNNING) {
+            err_set(err, ERR_CONFLICT, "%s: the sliver does not run here", n->name);
+            return NULL;
+        }
+        snprintf(n->checkpoint, sizeof n->checkpoint, "%.36s", id);
+        n->checkpoint_looks = n->checkpoint_state = 0;
+        s->captures++;
+        known = true;
+    }
+    if (!known) {
+        err_set(err, ERR_NOT_FOUND, "%s knows nothing of this checkpoint", n->name);
+        return NULL;
+    }
+    json *j = checkpoint_json(s, n, n->checkpoint);
+    n->checkpoint_looks++;
+    return j;
+}
+
 static json *serve(struct sim *s, struct sim_node *n, const char *method, const char *path,
                    const json *body, struct err *err) {
     static const char migrations[] = "/v1/migrations/", slices[] = "/v1/slices/";
@@ -383,6 +459,8 @@ static json *serve(struct sim *s, struct sim_node *n, const char *method, const 
     if (!strncmp(path, slices, sizeof slices - 1)) return forwarding_call(s, n, body, err);
     if (!strncmp(path, "/v1/images/", 11))
         return json_set_str(json_object(), "state", "present");
+    const char *checkpoint = strstr(path, "/checkpoints/");
+    if (checkpoint) return checkpoint_call(s, n, method, checkpoint + 13, err);
     if (!strcmp(method, "DELETE")) return remove_call(s, n, path);
     return sliver_json_of(s, n);
 }

@@ -37,6 +37,18 @@ void sim_fault(struct sim *s, int nth, enum sim_fault fault, int count);
 void sim_reachable(struct sim *s, const char *node, bool reachable);
 /* The nth call from now is the last before this node does not answer any more. */
 void sim_cut(struct sim *s, int nth, const char *node);
+/* How a node is lost: with all that it had, as when its power fails; or cut off, and what it runs is
+ * stopped by its own lease. Either way it does not answer. */
+enum sim_loss { SIM_POWER, SIM_CUT_OFF };
+void sim_lose(struct sim *s, const char *node, enum sim_loss how);
+/* It answers again. granted: the epoch that the answer to its report lets it run (0: none): what it holds of that
+ * epoch goes on. */
+void sim_return(struct sim *s, const char *node, int64_t granted);
+/* The number of the newest state in the store, and one more. */
+int sim_states(const struct sim *s);
+void sim_add_state(struct sim *s);
+/* The longest pause of a checkpoint; how many were taken. */
+int sim_captures(const struct sim *s);
 int sim_calls(const struct sim *s); /* delivered or not, since sim_new() */
 
 enum sim_state sim_state(const struct sim *s, const char *node);

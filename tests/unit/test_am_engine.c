@@ -11,8 +11,10 @@
 #include "aggregate/address.h"
 #include "aggregate/event.h"
 #include "aggregate/forwarding.h"
+#include "aggregate/lease.h"
 #include "aggregate/migration/debt.h"
 #include "aggregate/migration/journal.h"
+#include "aggregate/migration/loss.h"
 #include "aggregate/migration/migration.h"
 #include "aggregate/node.h"
 #include "aggregate/operation_db.h"
@@ -30,14 +32,14 @@
 #define RESERVATION "21111111-2222-4333-8444-555555555555"
 #define RESTARTS_MAX 40
 
-/* What the migrations of a test ask for. */
-static const char *wanted_delivery;
+/* What the migrations of a test ask for, and the policy of their sliver. */
+static const char *wanted_delivery, *wanted_signal = "request", *wanted_policy = "{}";
 
 static char dir[] = "/tmp/jogak-engine-XXXXXX";
 static char db_path[64];
 
 /* --- an aggregate without its HTTP side --- */
-static struct aggregate_config config = { .cpu_overcommit_percent = 400, .node_lost_ms = 10000,
+static struct aggregate_config config = { .cpu_overcommit_percent = 400, .node_lost_ms = 10000, .lease_ms = 600000,
                                           .store_url = (char *)(uintptr_t)"https://store" };
 
 /* h1 is alone at its site, h2 and h3 are at another one. */
@@ -53,12 +55,15 @@ static void am_open(struct aggregate *am, struct sim *sim) {
     ck_assert_msg(am->db != NULL, "%s", err.msg);
     am->events = events_new();
     am->nodes = node_watch_new();
+    am->leases = leases_open(am->db, &config, &err);
+    ck_assert_msg(am->leases != NULL, "%s", err.msg);
     am->agents = sim_agents(sim);
     am->sites = &sites;
 }
 
 static void am_close(struct aggregate *am) {
     agents_free(am->agents);
+    leases_close(am->leases);
     node_watch_free(am->nodes);
     events_free(am->events);
     db_close(am->db);
@@ -72,8 +77,8 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
         snprintf(urn, sizeof urn, "urn:publicid:IDN+example.org+node+h%d", i);
         if (db_exec(c, NULL, err,
                     "INSERT INTO node (name, urn, state, host, port, vtep, vcpus, memory_mib,"
-                    " disk_mib, capabilities, added_ms, site) VALUES (?, ?, 'ready', 'h', 1, '10.0.0.1', 4,"
-                    " 4096, 65536, '{\"kinds\":[\"full\"]}', 0, ?)",
+                    " disk_mib, capabilities, added_ms, lease_ms, site) VALUES (?, ?, 'ready', 'h', 1,"
+                    " '10.0.0.1', 4, 4096, 65536, '{\"kinds\":[\"full\"]}', 0, 600000, ?)",
                     "sss", strrchr(urn, '+') + 1, urn, i == 1 ? "east" : "west"))
             return -1;
     }
@@ -89,16 +94,16 @@ static int populate(struct db_conn *c, void *arg, struct err *err) {
         db_exec(c, NULL, err,
                 "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node,"
                 " epoch, kind, vcpus, memory_mib, disk_mib, wanted, image, created_ms) VALUES (?, 'u',"
-                " ?, ?, 'a', 'provisioned', 'ready', 'h1', 1, 'full', 1, 128, 256, '{}',"
+                " ?, ?, 'a', 'provisioned', 'ready', 'h1', 1, 'full', 1, 128, 256, ?,"
                 " '{\"digest\":\"d\",\"format\":\"qcow2\"}', 0)",
-                "sss", SLIVER, slice.id, RESERVATION) ||
+                "ssss", SLIVER, slice.id, RESERVATION, wanted_policy) ||
         db_exec(c, NULL, err,
                 "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps, public)"
                 " VALUES (?, 'eth0', 0, 'lan', '52:4a:00:00:00:01', '[\"10.1.0.1/24\"]', 0, 1)",
                 "s", SLIVER))
         return -1;
     struct sliver s AUTO_SLIVER = { 0 };
-    const struct migration_wish wish = { "o", "request", NULL, wanted_delivery };
+    const struct migration_wish wish = { "o", wanted_signal, NULL, wanted_delivery };
     return sliver_get(c, SLIVER, &s, err) || address_take(c, &(struct aggregate){ .sites = &sites }, &s, err) ||
                    migration_add_wish(c, &s, &wish, operation, err)
                ? -1
@@ -120,6 +125,7 @@ static void one_life(struct sim *sim, const char *operation) {
     am_open(&am, sim);
     snprintf(op.id, sizeof op.id, "%s", operation);
     if (db_read(am.db, get_operation, &op, &err)) _exit(4);
+    clock_sleep_ms(3); /* longer than the lease of a lost node in these tests */
     int rc = migration_run(&am, &op, &err);
     am_close(&am);
     _exit(rc ? 3 : 0);
@@ -357,6 +363,142 @@ START_TEST(leaves_a_target_that_is_cut_off) {
 }
 END_TEST
 
+/* --- the node is lost --- */
+static int finish_fn(struct db_conn *c, void *arg, struct err *err) {
+    const struct finish { const char *id, *to; } *f = arg;
+    return operation_db_state(c, f->id, "pending,running,cancelling", f->to, NULL, err);
+}
+
+static int retry_fn(struct db_conn *c, void *arg, struct err *err) {
+    (void)arg;
+    return db_exec(c, NULL, err, "UPDATE sliver SET retry_ms = 0", "");
+}
+
+static int lost_fn(struct db_conn *c, void *arg, struct err *err) {
+    /* A lease that short is over before anybody asks. */
+    return db_exec(c, NULL, err, "UPDATE node SET state = 'lost', lease_ms = 1 WHERE name = ?", "s", arg);
+}
+
+static int back_fn(struct db_conn *c, void *arg, struct err *err) {
+    return db_exec(c, NULL, err, "UPDATE node SET state = 'ready', lease_ms = 600000 WHERE name = ?", "s",
+                   arg) ||
+                   db_exec(c, NULL, err, "UPDATE sliver SET retry_ms = 0", "")
+               ? -1
+               : 0;
+}
+
+static int checkpoint_fn(struct db_conn *c, void *arg, struct err *err) {
+    (void)arg;
+    return db_exec(c, NULL, err,
+                   "INSERT INTO checkpoint (id, sliver, node, epoch, state, manifest, begun_ms, taken_ms)"
+                   " VALUES ('k', ?, 'h1', 1, 'complete', 'state-1', 1, ?)",
+                   "si", SLIVER, clock_wall_ms() - 5000);
+}
+
+static void write_db(struct story *t, db_fn fn, const char *arg) {
+    struct aggregate am;
+    struct err err = ERR_INIT;
+    char copy[40];
+    snprintf(copy, sizeof copy, "%s", arg ? arg : "");
+    am_open(&am, t->sim);
+    ck_assert_msg(db_write(am.db, fn, copy, &err) == 0, "%s", err.msg);
+    am_close(&am);
+}
+
+/* What a test of a lost node begins with. */
+static const struct loss_case {
+    const char *what, *policy;
+    enum sim_loss how;
+    bool checkpoint;
+} losses[] = {
+    { "power, checkpoint", "{}", SIM_POWER, true },
+    { "cut off, checkpoint", "{}", SIM_CUT_OFF, true },
+    { "power, fresh", "{\"migration\":{\"on_node_loss\":\"fresh\"}}", SIM_POWER, false },
+    { "cut off, fresh", "{\"migration\":{\"on_node_loss\":\"fresh\"}}", SIM_CUT_OFF, false },
+};
+
+static void begin_lost(struct story *t, const struct loss_case *l) {
+    wanted_signal = "lost";
+    wanted_policy = l->policy;
+    wanted_delivery = NULL;
+    begin(t);
+    wanted_signal = "request";
+    wanted_policy = "{}";
+    if (l->checkpoint) write_db(t, checkpoint_fn, NULL);
+    if (l->checkpoint) sim_add_state(t->sim);
+    write_db(t, lost_fn, "h1");
+    sim_lose(t->sim, "h1", l->how);
+}
+
+/* The ticker, and the workers, until there is nothing to do. */
+static void run_open(void *ctx, const char *id, const char *state) {
+    (void)state;
+    struct aggregate *am = ctx;
+    struct err err = ERR_INIT;
+    struct operation op AUTO_OPERATION = { 0 };
+    snprintf(op.id, sizeof op.id, "%s", id);
+    ck_assert_int_eq(db_read(am->db, get_operation, &op, NULL), 0);
+    int rc = !strcmp(op.kind, "cleanup") ? debt_run(am, &op, &err) : migration_run(am, &op, &err);
+    struct finish { const char *id, *to; } f = { op.id, rc ? "failed" : "done" };
+    ck_assert_int_eq(db_write(am->db, finish_fn, &f, NULL), 0);
+}
+
+static void serve_all(struct story *t) {
+    struct aggregate am;
+    am_open(&am, t->sim);
+    clock_sleep_ms(3);
+    for (int round = 0, idle = 0; round < 9 && idle < 2; round++) {
+        struct open_ids open = { .count = 0 };
+        ck_assert_int_eq(db_write(am.db, retry_fn, NULL, NULL), 0);
+        loss_tick(&am);
+        debt_tick(&am);
+        forwarding_tick(&am);
+        ck_assert_int_eq(db_read(am.db, open_fn, &open, NULL), 0);
+        for (int i = 0; i < open.count; i++) run_open(&am, open.ids[i], "");
+        idle = open.count ? 0 : idle + 1;
+    }
+    am_close(&am);
+}
+
+/* The lost node is back, and everybody has done what there was to do. */
+static void judge_lost(struct story *t, const char *what, int n) {
+    ck_assert_msg(sim_most_running(t->sim) == 1, "%s %d: ran twice", what, n);
+    sim_fault(t->sim, 1, SIM_NONE, 0);
+    serve_all(t);
+    struct sliver s AUTO_SLIVER = { 0 };
+    struct aggregate am;
+    am_open(&am, t->sim);
+    ck_assert_int_eq(sliver_find(&am, SLIVER, &s, NULL), 0);
+    am_close(&am);
+    ck_assert_msg(strcmp(s.node, "h1"), "%s %d: it is still on h1 (%s: %s)", what, n, s.state, s.reason);
+    write_db(t, back_fn, "h1");
+    sim_return(t->sim, "h1", 0); /* the report's answer does not name the sliver: another owns it */
+    serve_all(t);
+    ck_assert_msg(sim_most_running(t->sim) == 1, "%s %d: ran twice in the end", what, n);
+    ck_assert_msg(sim_running(t->sim) == 1, "%s %d: %d run (%s: %s)", what, n, sim_running(t->sim), s.state,
+                  s.reason);
+    ck_assert_msg(sim_state(t->sim, s.node) == SIM_RUNNING, "%s %d: not on %s", what, n, s.node);
+    ck_assert_msg(sim_leaks(t->sim) == 0, "%s %d: %d leaks (last error: %s)", what, n, sim_leaks(t->sim),
+                  sim_last_error(t->sim));
+    ck_assert_msg(sim_forwarders(t->sim) == 1, "%s %d: %d forward", what, n, sim_forwarders(t->sim));
+    ck_assert_int_eq(s.epoch, sim_epoch(t->sim, s.node));
+    ck_assert_str_eq(s.state, "ready");
+    sim_free(t->sim);
+}
+
+START_TEST(comes_back_elsewhere_when_its_node_is_lost) {
+    struct story t;
+    begin_lost(&t, &losses[_i]);
+    play(&t, NULL, 0);
+    ck_assert_int_eq(t.outcome, DONE);
+    json *m AUTO_JSON = migration_of(&t);
+    ck_assert_str_eq(json_get_str(m, "delivery"), losses[_i].checkpoint ? "checkpoint" : "fresh");
+    if (losses[_i].checkpoint)
+        ck_assert_int_ge(json_int_value(json_path(m, "checkpoint.age_ms")), 5000);
+    judge_lost(&t, losses[_i].what, 0);
+}
+END_TEST
+
 static struct sim *armed_sim;
 static enum sim_fault armed_fault;
 static void arm_call(int n) { sim_fault(armed_sim, n, armed_fault, 1); }
@@ -376,6 +518,26 @@ static int at_every_call(enum sim_fault fault, const char *what) {
     ck_abort_msg("no end of calls");
     return 0;
 }
+
+/* The same for a sliver whose node is lost; the verdict is after the node has come back. */
+START_TEST(lost_node_and_a_fault_at_every_call) {
+    static const enum sim_fault faults[] = { SIM_KILL_BEFORE, SIM_KILL_AFTER, SIM_UNREACHABLE,
+                                             SIM_REPLY_LOST, SIM_TWICE, SIM_ERROR };
+    const struct loss_case *l = &losses[_i];
+    for (size_t f = 0; f < COUNT_OF(faults); f++)
+        for (int n = 1;; n++) {
+            struct story t;
+            ck_assert_int_lt(n, 100);
+            begin_lost(&t, l);
+            armed_sim = t.sim;
+            armed_fault = faults[f];
+            play(&t, arm_call, n);
+            bool beyond = sim_calls(t.sim) < n;
+            judge_lost(&t, l->what, n);
+            if (beyond) break;
+        }
+}
+END_TEST
 
 START_TEST(killed_before_every_call) {
     wanted_delivery = deliveries[_i];
@@ -410,6 +572,22 @@ END_TEST
 
 static enum db_fault_point armed_point;
 static void arm_db(int n) { db_fail_nth(armed_point, n, DB_FAULT_KILL); }
+
+START_TEST(lost_node_and_killed_at_every_transaction) {
+    for (int point = DB_FAULT_BEGIN; point <= DB_FAULT_COMMIT; point++) {
+        armed_point = (enum db_fault_point)point;
+        for (int n = 1;; n++) {
+            struct story t;
+            ck_assert_int_lt(n, 400);
+            begin_lost(&t, &losses[_i]);
+            play(&t, arm_db, n);
+            bool beyond = t.lives == 1;
+            judge_lost(&t, losses[_i].what, n);
+            if (beyond) break;
+        }
+    }
+}
+END_TEST
 
 START_TEST(killed_at_every_transaction) {
     wanted_delivery = deliveries[_i];
@@ -446,6 +624,12 @@ int main(void) {
     tcase_add_loop_test(tc, every_call_delivered_twice, 0, (int)COUNT_OF(deliveries));
     tcase_add_loop_test(tc, every_call_an_error_once, 0, (int)COUNT_OF(deliveries));
     tcase_add_loop_test(tc, killed_at_every_transaction, 0, (int)COUNT_OF(deliveries));
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("lost nodes");
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, comes_back_elsewhere_when_its_node_is_lost, 0, (int)COUNT_OF(losses));
+    tcase_add_loop_test(tc, lost_node_and_a_fault_at_every_call, 0, (int)COUNT_OF(losses));
+    tcase_add_loop_test(tc, lost_node_and_killed_at_every_transaction, 0, (int)COUNT_OF(losses));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

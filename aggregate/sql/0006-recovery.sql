@@ -1,0 +1,35 @@
+-- What a sliver can be resumed from when its node is gone, and what is still to be done about a node that is.
+
+-- States of running slivers in the sliver store.
+CREATE TABLE checkpoint (
+    id            TEXT PRIMARY KEY,             -- its operation's
+    sliver        TEXT NOT NULL REFERENCES sliver(id),
+    node          TEXT NOT NULL,                -- that took it
+    epoch         INTEGER NOT NULL,             -- of the incarnation that it is of
+    state         TEXT NOT NULL,                -- capturing, uploading, complete, failed
+    manifest      TEXT NOT NULL DEFAULT '',     -- its digest in the store, once complete
+    begun_ms      INTEGER NOT NULL,
+    taken_ms      INTEGER NOT NULL DEFAULT 0,   -- the instant that the state is of
+    pause_ms      INTEGER NOT NULL DEFAULT 0,   -- for so long the guest stood still
+    bytes_total   INTEGER NOT NULL DEFAULT 0,
+    bytes_new     INTEGER NOT NULL DEFAULT 0,   -- of them, what the store did not have yet
+    error         TEXT NOT NULL DEFAULT ''      -- JSON {code, message, remedy} of a failed one
+) STRICT;
+CREATE INDEX checkpoint_by_sliver ON checkpoint(sliver, begun_ms);
+
+-- Slivers whose states in the store have to be gone through: what nothing refers to any more is deleted there.
+CREATE TABLE state_sweep (
+    sliver        TEXT PRIMARY KEY,
+    since_ms      INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE sliver ADD COLUMN checkpoint_s INTEGER NOT NULL DEFAULT 0; -- seconds between checkpoints; 0: none
+ALTER TABLE sliver ADD COLUMN lost_ms INTEGER;       -- since when it is failed because its node is lost
+ALTER TABLE sliver ADD COLUMN retry_ms INTEGER NOT NULL DEFAULT 0; -- not before this time is it recovered
+CREATE INDEX sliver_by_checkpoint ON sliver(checkpoint_s) WHERE checkpoint_s > 0;
+
+-- remove: the incarnation goes; undo: what a migration that was given up changed there is taken back.
+ALTER TABLE debt ADD COLUMN kind TEXT NOT NULL DEFAULT 'remove';
+
+-- Where a node stands, as a path from the largest place to the smallest: kr/seoul/room1.
+ALTER TABLE node ADD COLUMN location TEXT NOT NULL DEFAULT '';
