@@ -8,8 +8,7 @@
 #include "../operation.h"
 
 /* In a transaction: node owes the removal of the sliver's incarnations up to this epoch. migration: which
- * one left it there; "": none is known. It need
- * not take back any more what a migration had changed there. */
+ * one left it there; "": none is known. It need not take back any more what a migration had changed. */
 int debt_add(struct db_conn *c, const char *node, const char *sliver, int64_t epoch,
              const char *migration, struct err *err);
 /* In a transaction: node owes an undo of what this migration did at its source: the guest stays. epoch:

@@ -26,7 +26,11 @@ CREATE TABLE state_sweep (
 ALTER TABLE sliver ADD COLUMN checkpoint_s INTEGER NOT NULL DEFAULT 0; -- seconds between checkpoints; 0: none
 ALTER TABLE sliver ADD COLUMN lost_ms INTEGER;       -- since when it is failed because its node is lost
 ALTER TABLE sliver ADD COLUMN retry_ms INTEGER NOT NULL DEFAULT 0; -- not before this time is it recovered
+ALTER TABLE sliver ADD COLUMN on_down INTEGER NOT NULL DEFAULT 0; -- 1: its policy has it brought back when it goes down
+ALTER TABLE sliver ADD COLUMN armed INTEGER NOT NULL DEFAULT 0; -- 1: its policy wants a target held for it (static, hybrid)
 CREATE INDEX sliver_by_checkpoint ON sliver(checkpoint_s) WHERE checkpoint_s > 0;
+CREATE INDEX sliver_by_arms ON sliver(armed) WHERE armed > 0;
+CREATE INDEX sliver_by_down ON sliver(on_down) WHERE on_down > 0;
 
 -- remove: the incarnation goes; undo: what a migration that was given up changed there is taken back.
 ALTER TABLE debt ADD COLUMN kind TEXT NOT NULL DEFAULT 'remove';
