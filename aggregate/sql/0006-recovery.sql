@@ -34,6 +34,3 @@ CREATE INDEX sliver_by_down ON sliver(on_down) WHERE on_down > 0;
 
 -- remove: the incarnation goes; undo: what a migration that was given up changed there is taken back.
 ALTER TABLE debt ADD COLUMN kind TEXT NOT NULL DEFAULT 'remove';
-
--- Where a node stands, as a path from the largest place to the smallest: kr/seoul/room1.
-ALTER TABLE node ADD COLUMN location TEXT NOT NULL DEFAULT '';
