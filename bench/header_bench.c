@@ -1,9 +1,10 @@
 /*
- * header_bench codec|wire ROUNDS FRAMES: what bench/header prints comes from here; one JSON object a line.
+ * header_bench codec|wire|wrong|switch ROUNDS FRAMES: what bench/header prints comes from here; one JSON object a line.
  *
  * `wire` runs in a network namespace with veth pairs far-wire and port-sink. Frames of 64 bytes with random slice ids
  * are made by an XDP program (BPF_F_TEST_XDP_LIVE_FRAMES) and sent to `far`; at `wire` either the barest redirect or
- * the node's classification sends them on to `port`; a program at `sink` looks at each and counts.
+ * the node's classification sends them on to `port`; a program at `sink` looks at each and counts. `wrong` sends
+ * frames of slices that the node does not have. For `switch` somebody else forwards from `wire` to `port`.
  */
 #include "nodemgr/ebpf.h"
 
@@ -81,7 +82,7 @@ static void codec(unsigned rounds) {
 
 struct bench {
     struct bpf_object *object;
-    int generate, bare, sink, ways, sunk, settings;
+    int generate, bare, pass, sink, ways, sunk, settings;
     struct ebpf *few, *many;
 };
 
@@ -115,21 +116,20 @@ static void keep_header(struct ebpf *e, uint32_t slices, bool keep) {
 }
 
 static void open_bench(struct bench *b) {
-    struct err err = ERR_INIT;
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "bench");
     b->object = bpf_object__open_mem(bench_header_object, bench_header_object_bytes, &options);
     if (!b->object || bpf_object__load(b->object)) fail("the benchmark's programs", strerror(errno));
     b->generate = program(b->object, "generate");
     b->bare = program(b->object, "bare");
+    b->pass = program(b->object, "pass");
     b->sink = program(b->object, "sink");
     b->ways = bpf_object__find_map_fd_by_name(b->object, "ways");
     b->sunk = bpf_object__find_map_fd_by_name(b->object, "sunk");
     b->settings = bpf_object__find_map_fd_by_name(b->object, "settings");
     set(b->ways, 0, if_nametoindex("far"));
     set(b->ways, 1, if_nametoindex("port"));
+    set(b->settings, 2, 1);
     if (bpf_xdp_attach((int)if_nametoindex("sink"), b->sink, XDP_FLAGS_DRV_MODE, NULL)) fail("sink", strerror(errno));
-    b->few = node(SLICES_FEW, &err);
-    b->many = node(SLICES_MANY, &err);
 }
 
 static void sunk(const struct bench *b, uint64_t *ret_frames, uint64_t *ret_other) {
@@ -176,7 +176,10 @@ static void measure(const struct bench *b, const char *name, struct ebpf *e, uin
 
 static void wire(unsigned rounds, unsigned frames) {
     struct bench b = { 0 };
+    struct err err = ERR_INIT;
     open_bench(&b);
+    b.few = node(SLICES_FEW, &err);
+    b.many = node(SLICES_MANY, &err);
     for (unsigned keep = 0; keep < 2; keep++) {
         const char *name = keep ? "native" : "transparent";
         uint32_t ethertype = keep ? JOGAK_FRAME_ETHERTYPE : 0x9000;
@@ -194,11 +197,56 @@ static void wire(unsigned rounds, unsigned frames) {
     bpf_object__close(b.object);
 }
 
+/* Slices that this node does not have: none may arrive, each must be counted. */
+static void wrong(unsigned rounds, unsigned frames) {
+    struct bench b = { 0 };
+    struct err err = ERR_INIT;
+    struct ebpf_counters c;
+    uint64_t arrived, other;
+    open_bench(&b);
+    b.many = node(SLICES_MANY, &err);
+    set(b.settings, 0, 1u << 31);
+    set(b.settings, 2, SLICES_MANY + 1);
+    if (ebpf_wire_attach(b.many, "wire", NULL, &err)) fail("wire", err.msg);
+    for (unsigned round = 0; round < rounds; round++) generate(&b, frames);
+    if (ebpf_counters_read(b.many, &c, &err)) fail("counters", err.msg);
+    sunk(&b, &arrived, &other);
+    printf("{\"sent\": %" PRIu64 ", \"dropped\": %" PRIu64 ", \"arrived\": %" PRIu64 "}\n",
+           (uint64_t)rounds * frames, c.frames[SLICE_WIRE_IN][SLICE_UNKNOWN], arrived);
+    ebpf_free(b.many);
+    bpf_object__close(b.object);
+}
+
+/* More frames than a switch in user space forwards; the caller knows what that cost it. */
+static void switched(unsigned rounds, unsigned frames) {
+    struct bench b = { 0 };
+    uint64_t before, arrived, other;
+    open_bench(&b);
+    set(b.settings, 0, SLICES_FEW);
+    set(b.settings, 1, JOGAK_FRAME_ETHERTYPE);
+    if (bpf_xdp_attach((int)if_nametoindex("wire"), b.pass, XDP_FLAGS_DRV_MODE, NULL)) fail("wire", strerror(errno));
+    for (unsigned round = 0; round < rounds; round++) {
+        sunk(&b, &before, &other);
+        double start = seconds(CLOCK_MONOTONIC);
+        for (unsigned done = 0; done < frames; done += 640) {
+            generate(&b, 640);
+            struct timespec pause = { .tv_nsec = 1000000 };
+            nanosleep(&pause, NULL);
+        }
+        sunk(&b, &arrived, &other);
+        printf("{\"sent\": %u, \"arrived\": %" PRIu64 ", \"wall_s\": %.6f}\n", frames, arrived - before,
+               seconds(CLOCK_MONOTONIC) - start);
+    }
+    bpf_object__close(b.object);
+}
+
 int main(int argc, char **argv) {
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
     unsigned frames = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
     if (argc == 4 && rounds && strcmp(argv[1], "codec") == 0) codec(rounds);
     else if (argc == 4 && rounds && frames && strcmp(argv[1], "wire") == 0) wire(rounds, frames);
-    else return fprintf(stderr, "usage: header_bench codec|wire ROUNDS FRAMES\n"), 2;
+    else if (argc == 4 && rounds && frames && strcmp(argv[1], "wrong") == 0) wrong(rounds, frames);
+    else if (argc == 4 && rounds && frames && strcmp(argv[1], "switch") == 0) switched(rounds, frames);
+    else return fprintf(stderr, "usage: header_bench codec|wire|wrong|switch ROUNDS FRAMES\n"), 2;
     return 0;
 }

@@ -79,7 +79,7 @@ json *layout_json(const struct layout *l) {
 uint64_t layout_get(const struct layout_field *f, const uint8_t *info) {
     uint64_t value = 0;
     for (unsigned bit = f->offset; bit < f->offset + f->width; bit++)
-        value = value << 1 | (info[bit / 8] >> (7 - bit % 8) & 1u);
+        value = value << 1 | ((uint32_t)info[bit / 8] >> (7 - bit % 8) & 1u);
     return value;
 }
 
