@@ -122,6 +122,37 @@ START_TEST(drain_first_rehearsed_then_done) {
 }
 END_TEST
 
+#define LOOKS(open) \
+    "\"nodes\":[{\"node\":\"h1\",\"node_state\":\"ready\",\"at\":\"2026-11-23T04:00:00Z\",\"took_ms\":12," \
+    "\"items\":20,\"open\":" open ",\"ignored\":1}]"
+#define FOUND \
+    "{\"id\":7,\"node\":\"h1\",\"kind\":\"tap\",\"name\":\"jg1\",\"what\":\"unclear\",\"cause\":\"look\"," \
+    "\"repair\":\"none\",\"state\":\"open\",\"since\":\"2026-11-23T03:00:00Z\"}"
+#define AUDIT_PATH(rest) "GET /v1/audit?limit=500&cursor=9223372036854775807" rest
+
+START_TEST(an_audit_as_a_table) {
+    ck_assert_int_eq(CLI_CALL("audit", GIVE_OPERATOR,
+        { AUDIT_PATH("&state=open"), 200, "{" LOOKS("1") ",\"items\":[" FOUND "]}", NULL }), 0);
+    ck_assert_str_eq(cli_credential, "cred-operator");
+    ck_assert_str_eq(cli_out,
+        "NODE  STATE  LOOKED AT            THINGS  OPEN  NOT OURS  PROBLEM\n"
+        "h1    ready  2026-11-23 04:00:00  20      1     1         -\n"
+        "\n"
+        "NODE  KIND  NAME  WHAT     STATE  REPAIR  SINCE                CAUSE\n"
+        "h1    tap   jg1   unclear  open   none    2026-11-23 03:00:00  look\n");
+    ck_assert_int_eq(CLI_CALL("audit --run --node h1",
+        { "POST /v1/audit", 202, "{\"id\":\"" OPERATION "\",\"kind\":\"audit\",\"state\":\"pending\"}", "{\"node\":\"h1\"}" },
+        { "GET /v1/operations/" OPERATION, 200, "{\"id\":\"" OPERATION "\",\"kind\":\"audit\",\"state\":\"done\"}", NULL },
+        { AUDIT_PATH("&node=h1&state=open"), 200, "{" LOOKS("0") ",\"items\":[]}", NULL }), 0);
+    ck_assert_ptr_nonnull(strstr(cli_out, "\nnothing is open\n"));
+    ck_assert_int_eq(CLI_CALL("audit --all -o json", /* two pages */
+        { AUDIT_PATH(""), 200, "{" LOOKS("1") ",\"items\":[" FOUND "],\"next\":\"7\"}", NULL },
+        { "GET /v1/audit?limit=500&cursor=7", 200, "{" LOOKS("1") ",\"items\":[" FOUND "]}", NULL }), 0);
+    json *all AUTO_JSON = json_parse(cli_out, strlen(cli_out), NULL);
+    ck_assert_uint_eq(json_length(json_get(all, "items")), 2);
+}
+END_TEST
+
 #define MOVE_PLAN(possible) \
     "{\"slice\":\"demo:ring\",\"possible\":" possible ",\"moves\":[{\"sliver\":\"a\",\"slice\":\"demo:ring\",\"target\":\"h2\"}]}"
 
@@ -344,6 +375,7 @@ END_TEST
 
 static void add(TCase *t) {
     tcase_add_test(t, nodes_as_a_table);
+    tcase_add_test(t, an_audit_as_a_table);
     tcase_add_test(t, pages_are_joined);
     tcase_add_test(t, a_sliver_by_name);
     tcase_add_test(t, foreign_texts_cannot_speak_to_the_terminal);
