@@ -115,6 +115,7 @@ START_TEST(what_is_no_incarnation_is_left_alone) {
     put("slivers/" A "/spec-e3.json", SPEC(A, 3)); /* without its disk: half removed */
     put("slivers/" B "/spec-e1.json", SPEC(A, 1)); /* another's */
     put("slivers/" B "/disk-e1.qcow2", "x");
+    put("slivers/" A "/disk-e1.qcow2", "x");
     put("slivers/" B "/spec-e2.json", "{\"no\": \"spec\"");
     put("slivers/" B "/disk-e2.qcow2", "x");
     adopt();
