@@ -28,7 +28,8 @@ static const char SQL_ONE[] = SLIVER_COLUMNS "WHERE id = ?";
 static const char SQL_LINKS[] =
     "SELECT link.vni, link.slice,"
     " EXISTS (SELECT 1 FROM sliver WHERE sliver.slice = link.slice AND sliver.node = ?1"
-    "  AND allocation = 'provisioned') AS here,"
+    "  AND allocation = 'provisioned')"
+    " OR EXISTS (SELECT 1 FROM public_address WHERE slice = link.slice) AS here," /* a gateway, say */
     " EXISTS (SELECT 1 FROM sliver WHERE sliver.slice = link.slice AND busy IS NOT NULL) AS moving"
     " FROM link";
 static const char SQL_MIGRATION[] =

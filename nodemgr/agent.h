@@ -19,6 +19,7 @@ struct agent_config {
     struct service_config base;
     char *aggregate_url; /* "" reports to nobody */
     char *bridge, *datapath, *vtep_address, *run_dir;
+    char *site, *uplink, *uplink_router;
     char *libvirt_uri, *libvirt_socket, *cpu_model;
     int64_t tunnel_port, report_interval_ms;
     int64_t vcpus, memory_mib, disk_mib, port_rate_kbps; /* 0: as found */

@@ -29,6 +29,9 @@ enum cookie_kind {
     COOKIE_FLOOD,    /* table 3: broadcast and multicast */
     COOKIE_UNKNOWN,  /* table 3: drop, no such MAC on the link */
     COOKIE_NOTHING,  /* never stays: added and deleted in one bundle, see switch_settle() */
+    COOKIE_ANSWER,   /* tables 0, 3: ARP for a link's router or a public address is answered */
+    COOKIE_WAY_OUT,  /* table 3: to the router: to its gateway, or translated at it */
+    COOKIE_WAY_IN,   /* table 0: translated from a public address into a link */
 };
 
 #define COOKIE_OWNER 0x4a

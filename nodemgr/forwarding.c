@@ -20,6 +20,7 @@ struct forwarding {
     struct switch_meter *meters; /* what is in the switch, in no order */
     size_t meter_count;
     size_t foreign;
+    struct forwarding_uplink uplink;
 };
 
 /* One call of forwarding_apply*(). */
@@ -58,6 +59,11 @@ static void forget(struct forwarding *f) {
 void forwarding_forget(struct forwarding *f) {
     WITH_LOCK(&f->lock);
     forget(f);
+}
+
+void forwarding_set_uplink(struct forwarding *f, const struct forwarding_uplink *uplink) {
+    WITH_LOCK(&f->lock);
+    f->uplink = *uplink;
 }
 
 void forwarding_free(struct forwarding *f) {
@@ -193,7 +199,7 @@ static int plan(struct apply *a, const struct forwarding_link *links, size_t cou
     if (forwarding_plan_base(&a->wanted[0], err)) return -1;
     for (size_t i = 0; i < count; i++) {
         struct flow_set *set = &a->wanted[a->wanted_count++];
-        if (forwarding_plan_link(&links[i], &a->ports, set, &a->result.missing_ports, err))
+        if (forwarding_plan_link(&links[i], &a->ports, &a->f->uplink, set, &a->result.missing_ports, err))
             return -1;
     }
     qsort(a->wanted, a->wanted_count, sizeof(*a->wanted), compare_sets);

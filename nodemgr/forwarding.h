@@ -28,6 +28,18 @@
  *                        100 VNI, TUNNEL, group         all local ports (split horizon)
  *                         10 VNI                        drop, counted
  *
+ * Public addresses (forwarding_public.c). A link's router is everywhere: each node answers ARP for it and sends what
+ * public vNICs send to it to their gateway. The gateway translates 1:1 between its uplink and the link:
+ *   table 0  110 in_port=uplink, from the link's own network        drop, counted
+ *            100 in_port=uplink, IPv4 to PUBLIC   ttl-1, to MAC, ADDRESS, metadata=VNI, reg0=LOCAL -> 3
+ *            100 in_port=uplink, ARP for PUBLIC   answered with the uplink's MAC
+ *   table 3  120 VNI, LOCAL, ARP for ROUTER       answered
+ *            110 VNI, to the router from MAC, ADDRESS   ttl-1, from PUBLIC, to the next hop, output uplink
+ *            105 VNI, LOCAL, to the router from MAC     tun_id=VNI, tun_dst=gateway, output vx
+ * The translation keeps no state: there is nothing to carry along when a sliver moves, or to lose with the
+ * gateway's agent or Open vSwitch; fragments and protocols without ports pass as well. Its price: packets quoted
+ * inside ICMP errors are not translated.
+ *
  * Allowed sources are the listed host addresses and the vNIC's EUI-64 link-local address. A vNIC
  * without listed addresses is held to its MAC only. EtherTypes other than IPv4, IPv6 and ARP pass:
  * experiments bring their own. A DHCP client has no allowed source: addresses are given, not asked
@@ -60,12 +72,16 @@ struct forwarding_vnic { /* everything is borrowed */
     const char *vtep;    /* elsewhere: that node's IPv4 VTEP; else NULL. Exactly one of the two */
     bool egress_allowed; /* local: false while this incarnation is not active; it may receive */
     uint32_t rate_kbps;  /* local: cap on what it sends; 0: none */
+    const char *public_address; /* what its first IPv4 address is outside; NULL: none */
+    const char *gateway_vtep;   /* of the node that translates it; NULL: this one */
 };
 
 struct forwarding_link {
     uint32_t vni; /* 1 to FORWARDING_VNI_MAX, unique */
     const struct forwarding_vnic *vnics;
     size_t vnic_count; /* 0: nothing of this link stays here */
+    const char *router;    /* IPv4 address of the way out; NULL: there is none */
+    uint8_t router_mac[6];
 };
 
 struct forwarding_result {
@@ -76,9 +92,20 @@ struct forwarding_result {
 
 struct forwarding;
 
+/* The way outside of this node, when it is a gateway. */
+struct forwarding_uplink {
+    char port[SWITCH_PORT_NAME_BYTES]; /* in the bridge; "": this node is no gateway */
+    uint8_t mac[6];
+    uint8_t router_mac[6]; /* the next hop */
+    bool router_known;     /* until it is, nothing goes out; what comes in does */
+};
+
 /* Borrows the door for its life. Never NULL. Does no I/O. */
 struct forwarding *forwarding_new(struct switch_door *door);
 void forwarding_free(struct forwarding *f); /* leaves the flows as they are; NULL is fine */
+
+/* From the next call on. Copies. */
+void forwarding_set_uplink(struct forwarding *f, const struct forwarding_uplink *uplink);
 
 /* Make the whole bridge equal to these links: every other flow of jogak's goes.
  * Errors: ERR_UNPROCESSABLE (contradictory or malformed wishes: nothing was sent), ERR_NO_SPACE,

@@ -1,5 +1,6 @@
 #include "nodemgr/forwarding_plan.h"
 
+#include "nodemgr/forwarding_public.h"
 #include "nodemgr/forwarding_spoof.h"
 
 #include <arpa/inet.h>
@@ -303,7 +304,7 @@ static bool has_local(const struct plan *p) {
 }
 
 int forwarding_plan_link(const struct forwarding_link *link, const struct port_table *ports,
-                         struct flow_set *ret, size_t *missing, struct err *err) {
+                         const struct forwarding_uplink *uplink, struct flow_set *ret, size_t *missing, struct err *err) {
     *ret = (struct flow_set){ .link = link->vni };
     if (link->vni == 0 || link->vni > FORWARDING_VNI_MAX)
         return err_set(err, ERR_UNPROCESSABLE, "network id %u is not 1 to %u", link->vni,
@@ -320,8 +321,11 @@ int forwarding_plan_link(const struct forwarding_link *link, const struct port_t
         .err = err,
     };
     if (check_macs(&p) || locate(&p, ports, missing)) return -1;
-    if (!has_local(&p)) return 0; /* nobody here takes part */
+    if (!has_local(&p) && !forwarding_translates(link)) return 0; /* nobody here takes part */
+    const struct forwarding_ways ways = { .ofports = p.ofports, .vxlan = p.vxlan, .uplink = uplink,
+                                          .uplink_port = port_table_find(ports, uplink->port) };
     if (plan_ingress(&p) || plan_forward(&p)) return -1;
+    if (forwarding_plan_public(link, &ways, ret, missing, err)) return -1;
     return flow_set_sort(ret, err);
 }
 

@@ -38,6 +38,6 @@ int forwarding_plan_base(struct flow_set *ret, struct err *err);
 /* Flows and meters of one link, sorted. *missing grows by the vNICs that had to be left out.
  * The caller calls flow_set_done(ret) in any case. Errors: ERR_UNPROCESSABLE, ERR_TOO_LARGE. */
 int forwarding_plan_link(const struct forwarding_link *link, const struct port_table *ports,
-                         struct flow_set *ret, size_t *missing, struct err *err);
+                         const struct forwarding_uplink *uplink, struct flow_set *ret, size_t *missing, struct err *err);
 
 #endif

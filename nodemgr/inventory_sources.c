@@ -107,7 +107,7 @@ int inventory_switch(struct inventory *v, struct err *err) {
         return -1;
     for (size_t i = 0; i < v->port_count; i++) {
         const struct switch_port *p = &v->ports[i];
-        if (strcmp(p->name, SWITCH_VXLAN_PORT) == 0) continue;
+        if (!strcmp(p->name, SWITCH_VXLAN_PORT) || !strcmp(p->name, v->agent->config->uplink)) continue;
         const char *ours = uuid_valid(p->sliver) && p->epoch ? OURS : UNCLEAR;
         inventory_add(v, "port", p->name, ours, p->sliver, (int64_t)p->epoch);
     }

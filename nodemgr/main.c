@@ -43,6 +43,12 @@ static const struct config_row rows[] = {
         "system (kernel), netdev (userspace), or auto: system where the kernel has it."),
     ROW("vtep_address", CONFIG_STRING, vtep_address, 0, 0, "", NULL,
         "This node's IPv4 address for frames between nodes (VXLAN)."),
+    ROW("site", CONFIG_STRING, site, 0, 0, "default", NULL,
+        "Where this node is; slivers get the public addresses of its site."),
+    ROW("uplink", CONFIG_STRING, uplink, 0, 0, "", NULL,
+        "On a site's gateway: the network device that leads outside. It is put into the bridge."),
+    ROW("uplink_router", CONFIG_STRING, uplink_router, 0, 0, "", NULL,
+        "On a site's gateway: IPv4 address of the router outside, on the uplink."),
     ROW("tunnel_port", CONFIG_INT, tunnel_port, 1, 65535, "8405", NULL,
         "TCP port of the migration tunnel."),
     ROW("report_interval_ms", CONFIG_INT, report_interval_ms, 100, 60000, "2000", "ms",
@@ -139,7 +145,7 @@ static int start_parts(struct agent *a, struct err *err) {
     a->capability = capability_open(c->base.state_dir, a->boot_id);
     a->locks = sliver_locks_new();
     a->bridge = switch_new(&bridge);
-    a->forwarding = slice_forwarding_start(a);
+    if (!(a->forwarding = slice_forwarding_start(a, err))) return -1;
     a->consoles = console_hub_start(err);
     if (!a->consoles) return -1;
     a->migrations = migrations_new(a);

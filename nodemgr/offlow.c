@@ -87,6 +87,40 @@ void of_action_set(struct buf *actions, enum of_field field, uint64_t value) {
     wire_zeros(actions, length - 4 - oxm.length);
 }
 
+/* In this action Open vSwitch tells fields back by their older, NXM names, whatever it was told. */
+static uint32_t nxm_header(enum of_field field) {
+    static const struct {
+        enum of_field field;
+        uint32_t header;
+    } names[] = {
+        { OF_ETH_DST, 0x00000206 }, { OF_ETH_SRC, 0x00000406 }, { OF_ARP_SPA, 0x00002004 },
+        { OF_ARP_TPA, 0x00002204 }, { OF_ARP_SHA, 0x00012206 }, { OF_ARP_THA, 0x00012406 },
+    };
+    size_t i = 0;
+    while (names[i].field != field && i + 1 < COUNT_OF(names)) i++;
+    assert(names[i].field == field);
+    return names[i].header;
+}
+
+void of_action_move(struct buf *actions, enum of_field from, enum of_field to) {
+    assert(of_field_info(from)->length == of_field_info(to)->length);
+    wire_u16(actions, OFPAT_EXPERIMENTER);
+    wire_u16(actions, 24);
+    wire_u32(actions, NX_VENDOR);
+    wire_u16(actions, NXAST_REG_MOVE);
+    wire_u16(actions, (uint16_t)(8 * of_field_info(from)->length)); /* bits */
+    wire_u16(actions, 0);                                           /* offsets */
+    wire_u16(actions, 0);
+    wire_u32(actions, nxm_header(from));
+    wire_u32(actions, nxm_header(to));
+}
+
+void of_action_dec_ttl(struct buf *actions) {
+    wire_u16(actions, OFPAT_DEC_NW_TTL);
+    wire_u16(actions, 8);
+    wire_zeros(actions, 4);
+}
+
 struct instruction {
     const uint8_t *data;
     uint16_t type;

@@ -52,6 +52,10 @@ void of_apply_actions(struct of_flow *f, const struct buf *actions);
 void of_action_output(struct buf *actions, uint32_t port);
 /* Set a field of at most 8 bytes. */
 void of_action_set(struct buf *actions, enum of_field field, uint64_t value);
+/* Copy an Ethernet or ARP address into another one. (Nicira's action: OpenFlow has none before 1.5.) */
+void of_action_move(struct buf *actions, enum of_field from, enum of_field to);
+/* One hop less to live; what has none left is dropped. */
+void of_action_dec_ttl(struct buf *actions);
 
 #define OF_INSTRUCTIONS_MAX 60000 /* bytes; a flow-mod is at most 65535 */
 /* Errors: ERR_TOO_LARGE (too many outputs for one flow), ERR_INVALID (malformed). */

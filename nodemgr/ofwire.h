@@ -58,7 +58,9 @@ enum ofp_instruction {
     OFPIT_APPLY_ACTIONS = 4,
     OFPIT_METER = 6,
 };
-enum ofp_action { OFPAT_OUTPUT = 0, OFPAT_SET_FIELD = 25 };
+enum ofp_action { OFPAT_OUTPUT = 0, OFPAT_DEC_NW_TTL = 24, OFPAT_SET_FIELD = 25, OFPAT_EXPERIMENTER = 0xffff };
+#define NX_VENDOR 0x2320u /* nicira-ext.h */
+#define NXAST_REG_MOVE 6u
 
 #define OFPTT_ALL 0xffu
 #define OFPG_ANY 0xffffffffu

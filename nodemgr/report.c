@@ -54,6 +54,7 @@ json *report_node(struct agent *a) {
     json_set_str(out, "version", JOGAK_VERSION);
     json_set_int(out, "uptime_ms", clock_boottime_ms());
     json_set(out, "addresses", addresses(a));
+    json_set_str(out, "site", a->config->site);
     json_set(out, "capabilities", capability_json(a->capability));
     return json_set(out, "resources", resources(a));
 }

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "nodemgr/forwarding.h"
 #include "nodemgr/sliver_parts.h"
+#include "nodemgr/uplink.h"
 #include "nodemgr/waiting.h"
 
 #include <stdio.h>
@@ -24,10 +25,13 @@ LOG_MODULE("nm.forwarding");
 struct slice_forwarding {
     struct agent *agent;
     struct forwarding *flows;
+    struct uplink *uplink;
+    struct forwarding_uplink outside; /* as it was seen last */
     pthread_t thread;
     pthread_mutex_t lock; /* one change of documents and switch at a time, and what follows */
     pthread_cond_t changed;
     bool ending, ready;
+    bool told;           /* that the uplink is not in the bridge */
     uint64_t generation; /* of the switch's connection that was last made right */
 };
 
@@ -72,6 +76,13 @@ static const char *const *read_addresses(struct plan *p, const json *list, size_
     return out;
 }
 
+static void read_public(const struct agent *a, const json *from, struct forwarding_vnic *ret) {
+    const char *gateway = json_get_str(from, "gateway"), *vtep = json_get_str(from, "vtep");
+    if (!gateway || !vtep) return;
+    ret->public_address = json_get_str(from, "address");
+    if (strcmp(gateway, a->identity.urn) != 0) ret->gateway_vtep = vtep;
+}
+
 static int read_vnic(struct agent *a, struct plan *p, const json *from,
                      struct forwarding_vnic *ret, struct err *err) {
     const char *sliver = json_get_str(from, "sliver"), *vnic = json_get_str(from, "vnic");
@@ -86,6 +97,7 @@ static int read_vnic(struct agent *a, struct plan *p, const json *from,
         .egress_allowed = json_get_bool(from, "egress", false),
         .rate_kbps = (uint32_t)json_get_int(from, "rate_kbps", 0),
     };
+    read_public(a, json_get(from, "public"), ret);
     ret->addresses = read_addresses(p, json_get(from, "addresses"), &ret->address_count);
     if (strcmp(node, a->identity.urn) != 0) ret->vtep = vtep;
     else ret->port = sliver_tap_name(sliver, epoch, vnic, own(p, xcalloc(1, IFNAMSIZ)));
@@ -103,8 +115,12 @@ static int read_link(struct agent *a, struct plan *p, const json *from, struct e
         if (read_vnic(a, p, json_at(list, i), &vnics[i], err))
             return err_wrap(err, "vNIC %zu of link %lld", i, (long long)vni);
     p->links = xrealloc_array(p->links, p->count + 1, sizeof *p->links);
-    p->links[p->count++] = (struct forwarding_link){ (uint32_t)vni, vnics, count };
-    return 0;
+    struct forwarding_link *link = &p->links[p->count++];
+    const json *router = json_get(from, "router");
+    *link = (struct forwarding_link){ .vni = (uint32_t)vni, .vnics = vnics, .vnic_count = count };
+    if (!router) return 0;
+    link->router = json_get_str(router, "address");
+    return read_mac(json_get_str(router, "mac"), link->router_mac, err);
 }
 
 static int read_links(struct agent *a, struct plan *p, const json *document, struct err *err) {
@@ -200,16 +216,33 @@ static int apply_all(struct slice_forwarding *f, struct err *err) {
     return failed ? -1 : apply(f, &p, false, err);
 }
 
+/* A node without its uplink serves its own slivers all the same. */
+static void ensure_uplink(struct slice_forwarding *f) {
+    struct err err = ERR_INIT;
+    uint32_t port;
+    const struct switch_port_spec spec = { .name = f->outside.port, .kind = SWITCH_PORT_SYSTEM };
+    if (!f->outside.port[0]) return;
+    if (switch_add_port(f->agent->bridge, &spec, &port, SWITCH_TIMEOUT_MS, &err) == 0) {
+        f->told = false;
+        return;
+    }
+    if (!f->told) log_warn("the uplink is not in the bridge", "uplink=%s cause=\"%s\"", f->outside.port, err.msg);
+    f->told = true;
+    uplink_again(f->uplink); /* and so try again */
+}
+
 static int ensure_switch(struct slice_forwarding *f, struct err *err) {
     const char *vtep = f->agent->config->vtep_address;
     uint32_t port;
     if (switch_ensure_bridge(f->agent->bridge, SWITCH_TIMEOUT_MS, err)) return -1;
     if (*vtep && switch_ensure_vxlan(f->agent->bridge, vtep, 0, &port, SWITCH_TIMEOUT_MS, err))
         return -1;
+    ensure_uplink(f);
+    forwarding_set_uplink(f->flows, &f->outside);
     return apply_all(f, err);
 }
 
-/* Brings the switch up to the documents when its connection is a new one. */
+/* Brings the switch up to the documents when its connection is a new one, or the way outside is another. */
 static int look_after(struct slice_forwarding *f, struct err *err) {
     uint64_t now;
     if (switch_check(f->agent->bridge, &now, SWITCH_TIMEOUT_MS, err)) {
@@ -217,9 +250,15 @@ static int look_after(struct slice_forwarding *f, struct err *err) {
         now = 0; /* no bridge yet: there is nothing to check */
         err_clear(err);
     }
+    struct forwarding_uplink outside;
+    bool other = uplink_look(f->uplink, &outside);
     WITH_LOCK(&f->lock);
-    if (f->ready && now == f->generation) return 0;
-    if (ensure_switch(f, err)) return -1;
+    f->outside = outside;
+    if (f->ready && now == f->generation && !other) return 0;
+    if (ensure_switch(f, err)) {
+        uplink_again(f->uplink);
+        return -1;
+    }
     f->generation = switch_generation(f->agent->bridge);
     f->ready = true;
     pthread_cond_broadcast(&f->changed);
@@ -243,10 +282,17 @@ static void *forwarding_main(void *arg) {
     }
 }
 
-struct slice_forwarding *slice_forwarding_start(struct agent *a) {
+struct slice_forwarding *slice_forwarding_start(struct agent *a, struct err *err) {
+    struct uplink *uplink = uplink_new(a->config->uplink, a->config->uplink_router, err);
+    if (!uplink) return NULL;
     struct slice_forwarding *f = xcalloc(1, sizeof *f);
     f->agent = a;
     f->flows = forwarding_new(a->bridge);
+    f->uplink = uplink;
+    /* Before the first document comes: it must not take away what an agent before this one has set. */
+    uplink_look(uplink, &f->outside);
+    uplink_again(uplink);
+    forwarding_set_uplink(f->flows, &f->outside);
     pthread_mutex_init(&f->lock, NULL);
     waiting_init(&f->changed);
     pthread_create(&f->thread, NULL, forwarding_main, f);
@@ -262,6 +308,7 @@ void slice_forwarding_stop(struct slice_forwarding *f) {
     }
     pthread_join(f->thread, NULL);
     forwarding_free(f->flows);
+    uplink_free(f->uplink);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
     free(f);

@@ -11,8 +11,9 @@
 
 struct slice_forwarding;
 /* Starts the thread that looks after the switch: makes the bridge and its VXLAN port, applies all
- * documents, and does so again whenever Open vSwitch was restarted. */
-struct slice_forwarding *slice_forwarding_start(struct agent *a);
+ * documents, and does so again whenever Open vSwitch was restarted.
+ * Asks for the router outside first, for at most UPLINK_ASK_MS. NULL with ERR_INVALID: the uplink's settings. */
+struct slice_forwarding *slice_forwarding_start(struct agent *a, struct err *err);
 void slice_forwarding_stop(struct slice_forwarding *f);
 
 /* Durable, then in the switch, when it returns. The same generation again applies it again.

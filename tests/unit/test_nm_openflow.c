@@ -257,6 +257,7 @@ END_TEST
 
 static struct switch_port_number numbers[] = { { "t0", 1 }, { "jogak-vx", 9 }, { "br-int",
                                                                                OF_PORT_LOCAL } };
+static const struct forwarding_uplink no_uplink;
 static struct port_table table = { numbers, COUNT_OF(numbers) };
 
 static size_t flows_of(const struct flow_set *set, enum cookie_kind kind) {
@@ -270,17 +271,17 @@ static size_t flows_of(const struct flow_set *set, enum cookie_kind kind) {
 START_TEST(test_plan) {
     const char *const addresses[] = { "10.0.0.1/24", "fd00::1" };
     struct forwarding_vnic vnics[] = {
-        { "a", "eth0", 1, { 2, 0, 0, 0, 0, 1 }, addresses, 2, "t0", NULL, true, 500 },
-        { "b", "eth0", 1, { 2, 0, 0, 0, 0, 2 }, NULL, 0, NULL, "10.9.0.2", true, 0 },
-        { "c", "eth0", 1, { 2, 0, 0, 0, 0, 3 }, NULL, 0, "gone", NULL, true, 0 },
+        { "a", "eth0", 1, { 2, 0, 0, 0, 0, 1 }, addresses, 2, "t0", NULL, true, 500, NULL, NULL },
+        { "b", "eth0", 1, { 2, 0, 0, 0, 0, 2 }, NULL, 0, NULL, "10.9.0.2", true, 0, NULL, NULL },
+        { "c", "eth0", 1, { 2, 0, 0, 0, 0, 3 }, NULL, 0, "gone", NULL, true, 0, NULL, NULL },
     };
-    struct forwarding_link link = { 100, vnics, COUNT_OF(vnics) };
+    struct forwarding_link link = { .vni = 100, .vnics = vnics, .vnic_count = COUNT_OF(vnics) };
     struct flow_set set;
     struct err err = ERR_INIT;
     size_t missing = 0;
     port_table_sort(&table);
     ck_assert_uint_eq(port_table_find(&table, "br-int"), 0); /* reserved numbers are no ports */
-    ck_assert_int_eq(forwarding_plan_link(&link, &table, &set, &missing, &err), 0);
+    ck_assert_int_eq(forwarding_plan_link(&link, &table, &no_uplink, &set, &missing, &err), 0);
     ck_assert_uint_eq(missing, 1);
     ck_assert_uint_eq(flows_of(&set, COOKIE_CLASSIFY), 1);
     ck_assert_uint_eq(flows_of(&set, COOKIE_TUNNEL), 1);
@@ -294,7 +295,7 @@ START_TEST(test_plan) {
     struct flow_set again;
     struct forwarding_vnic turned[] = { vnics[2], vnics[1], vnics[0] };
     link.vnics = turned;
-    ck_assert_int_eq(forwarding_plan_link(&link, &table, &again, &missing, &err), 0);
+    ck_assert_int_eq(forwarding_plan_link(&link, &table, &no_uplink, &again, &missing, &err), 0);
     ck_assert_uint_eq(again.count, set.count);
     for (size_t i = 0; i < set.count; i++)
         ck_assert(of_flow_same(&set.flows[i], &again.flows[i]));
@@ -303,20 +304,20 @@ START_TEST(test_plan) {
     /* Nobody here takes part: no flows at all. */
     link.vnics = &vnics[1];
     link.vnic_count = 2;
-    ck_assert_int_eq(forwarding_plan_link(&link, &table, &set, &missing, &err), 0);
+    ck_assert_int_eq(forwarding_plan_link(&link, &table, &no_uplink, &set, &missing, &err), 0);
     ck_assert_uint_eq(set.count, 0);
 }
 END_TEST
 
 static void expect_refused(struct forwarding_vnic vnic, uint32_t vni, const char *why) {
     struct forwarding_vnic pair[] = {
-        { "a", "eth0", 1, { 2, 0, 0, 0, 0, 1 }, NULL, 0, NULL, "10.9.0.2", true, 0 }, vnic
+        { "a", "eth0", 1, { 2, 0, 0, 0, 0, 1 }, NULL, 0, NULL, "10.9.0.2", true, 0, NULL, NULL }, vnic
     };
-    struct forwarding_link link = { vni, pair, 2 };
+    struct forwarding_link link = { .vni = vni, .vnics = pair, .vnic_count = 2 };
     struct flow_set set;
     struct err err = ERR_INIT;
     size_t missing = 0;
-    ck_assert_int_eq(forwarding_plan_link(&link, &table, &set, &missing, &err), -1);
+    ck_assert_int_eq(forwarding_plan_link(&link, &table, &no_uplink, &set, &missing, &err), -1);
     ck_assert_int_eq(err.code, ERR_UNPROCESSABLE);
     ck_assert_msg(strstr(err.msg, why) != NULL, "%s", err.msg);
     flow_set_done(&set);
@@ -325,7 +326,7 @@ static void expect_refused(struct forwarding_vnic vnic, uint32_t vni, const char
 START_TEST(test_plan_refuses) {
     const char *const bad[] = { "10.0.0" };
     struct forwarding_vnic good = { "b", "eth0", 1, { 2, 0, 0, 0, 0, 2 }, NULL, 0, "t0", NULL,
-                                    true, 0 };
+                                    true, 0, NULL, NULL };
     struct forwarding_vnic v = good;
     port_table_sort(&table);
     expect_refused(good, 0, "network id");
@@ -361,12 +362,12 @@ START_TEST(test_flood_too_wide) {
     }
     vnics[0].vtep = NULL;
     vnics[0].port = "t0";
-    struct forwarding_link link = { 5, vnics, count };
+    struct forwarding_link link = { .vni = 5, .vnics = vnics, .vnic_count = count };
     struct flow_set set;
     struct err err = ERR_INIT;
     size_t missing = 0;
     port_table_sort(&table);
-    ck_assert_int_eq(forwarding_plan_link(&link, &table, &set, &missing, &err), -1);
+    ck_assert_int_eq(forwarding_plan_link(&link, &table, &no_uplink, &set, &missing, &err), -1);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
     flow_set_done(&set);
 }

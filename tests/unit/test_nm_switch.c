@@ -27,7 +27,7 @@
 #define FRAME_BYTES 128
 #define VTEP_HERE "10.9.0.1"
 #define VTEP_PEER "10.9.0.2"
-#define TAP_COUNT 5 /* t0, t1, t2 on link 100; t3 on link 200; t4 is the underlay */
+#define TAP_COUNT 6 /* t0, t1, t2 on link 100; t3 on link 200; t4 is the underlay, t5 the uplink */
 
 static char dir[64];
 static pid_t db_pid, vswitchd_pid;
@@ -273,15 +273,16 @@ static const char *const addresses_0[] = { "10.0.0.1/24", "fd00::1/64" };
 
 /* t0 has addresses, t1 and t2 have none; t3 is alone on link 200. */
 static struct forwarding_vnic vnics_100[4] = {
-    { "s0", "eth0", 7, { 2, 0, 0, 0, 0, 1 }, addresses_0, 2, "t0", NULL, true, 0 },
-    { "s1", "eth0", 7, { 2, 0, 0, 0, 0, 2 }, NULL, 0, "t1", NULL, true, 0 },
-    { "s2", "eth0", 7, { 2, 0, 0, 0, 0, 3 }, NULL, 0, "t2", NULL, true, 0 },
-    { "s9", "eth0", 7, { 2, 0, 0, 0, 0, 9 }, NULL, 0, NULL, VTEP_PEER, true, 0 },
+    { "s0", "eth0", 7, { 2, 0, 0, 0, 0, 1 }, addresses_0, 2, "t0", NULL, true, 0, NULL, NULL },
+    { "s1", "eth0", 7, { 2, 0, 0, 0, 0, 2 }, NULL, 0, "t1", NULL, true, 0, NULL, NULL },
+    { "s2", "eth0", 7, { 2, 0, 0, 0, 0, 3 }, NULL, 0, "t2", NULL, true, 0, NULL, NULL },
+    { "s9", "eth0", 7, { 2, 0, 0, 0, 0, 9 }, NULL, 0, NULL, VTEP_PEER, true, 0, NULL, NULL },
 };
 static struct forwarding_vnic vnics_200[1] = {
-    { "s3", "eth0", 7, { 2, 0, 0, 0, 0, 4 }, NULL, 0, "t3", NULL, true, 0 },
+    { "s3", "eth0", 7, { 2, 0, 0, 0, 0, 4 }, NULL, 0, "t3", NULL, true, 0, NULL, NULL },
 };
-static struct forwarding_link links[2] = { { 100, vnics_100, 3 }, { 200, vnics_200, 1 } };
+static struct forwarding_link links[2] = { { .vni = 100, .vnics = vnics_100, .vnic_count = 3 },
+                                           { .vni = 200, .vnics = vnics_200, .vnic_count = 1 } };
 
 static struct forwarding_result apply_all(void) {
     struct err err = ERR_INIT;
@@ -554,7 +555,7 @@ START_TEST(test_one_link) {
     begin();
     struct forwarding_result r;
     struct err err = ERR_INIT;
-    struct forwarding_link gone = { 200, NULL, 0 };
+    struct forwarding_link gone = { .vni = 200, .vnics = NULL, .vnic_count = 0 };
     ck_assert_int_eq(forwarding_apply_links(forwarding, &gone, 1, &r, TIMEOUT_MS, &err), 0);
     ck_assert_uint_gt(r.deleted, 0);
     struct frame f = ether(1, 2, 0x88b5);
@@ -714,7 +715,7 @@ START_TEST(test_vxlan) {
     make_underlay();
     vnics_100[3] =
         (struct forwarding_vnic){ "s9",      "eth0", 7, { 2, 0, 0, 0, 0, 9 }, NULL, 0, NULL,
-                                  VTEP_PEER, true,   0 };
+                                  VTEP_PEER, true,   0, NULL, NULL };
     links[0].vnic_count = 4;
     ck_assert_uint_eq(apply_all().missing_ports, 0);
     struct frame unicast = ether(1, 9, 0x88b5), flood = ether(1, BROADCAST, 0x88b5);
@@ -743,6 +744,248 @@ START_TEST(test_vxlan) {
     ck_assert_uint_eq(r.added + r.changed + r.deleted, 0);
 }
 END_TEST
+
+/* --- public addresses: t5 is the uplink of this node, the gateway; the test plays the world outside --- */
+
+#define PUBLIC "203.0.113.17"
+#define OUTSIDER "203.0.113.1"
+#define ROUTER "10.0.0.254"
+#define ROUTER_HOST 100 /* last byte of the MACs: of the link's router, */
+#define UPLINK_HOST 50  /* of the uplink, */
+#define HOP_HOST 60     /* and of the router outside */
+
+static uint16_t fold(uint32_t sum) {
+    while (sum >> 16) sum = (sum >> 16) + (sum & 0xffff);
+    return (uint16_t)~sum;
+}
+
+static uint32_t sum_of(const uint8_t *p, size_t length) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < length; i += 2) sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+    return sum;
+}
+
+#define UDP_BYTES (FRAME_BYTES - 34)
+/* Of the UDP datagram in a frame, over its pseudo header; 0 when the one that is there is right. */
+static uint16_t udp_sum(const uint8_t *f) {
+    return fold(sum_of(f + 26, 8) + 17 + UDP_BYTES + sum_of(f + 34, UDP_BYTES));
+}
+
+static struct frame udp(int from, int to, const char *source, const char *target, uint8_t ttl) {
+    struct frame f = ether(from, to, 0x0800);
+    uint8_t *ip = f.data + 14;
+    ip[0] = 0x45;
+    ip[3] = FRAME_BYTES - 14;
+    ip[8] = ttl;
+    ip[9] = 17;
+    inet_pton(AF_INET, source, ip + 12);
+    inet_pton(AF_INET, target, ip + 16);
+    uint16_t sum = fold(sum_of(ip, 20));
+    ip[10] = (uint8_t)(sum >> 8);
+    ip[11] = (uint8_t)sum;
+    f.data[35] = f.data[37] = 9;
+    f.data[39] = UDP_BYTES;
+    sum = udp_sum(f.data);
+    f.data[40] = (uint8_t)(sum >> 8);
+    f.data[41] = (uint8_t)sum;
+    return f;
+}
+
+/* The same datagram as somebody else's, one hop on: header sums right, and the payload untouched. */
+static void check_translated(const uint8_t *data, size_t n, const struct frame *was, const struct frame *wanted) {
+    ck_assert_uint_ge(n, FRAME_BYTES);
+    ck_assert_mem_eq(data, wanted->data, 14);
+    ck_assert_mem_eq(data + 26, wanted->data + 26, 8);
+    ck_assert_uint_eq(data[22], was->data[22] - 1u);
+    ck_assert_uint_eq(fold(sum_of(data + 14, 20)), 0);
+    ck_assert_uint_eq(udp_sum(data), 0);
+    ck_assert_mem_eq(data + 42, was->data + 42, FRAME_BYTES - 42);
+}
+
+static void expect_translated(int tap, const struct frame *was, const struct frame *wanted, const char *what) {
+    uint8_t data[2048];
+    size_t n = read_frame(tap, data, sizeof(data), 3000);
+    if (n == 0) ck_abort_msg("%s: nothing arrived at t%d", what, tap);
+    check_translated(data, n, was, wanted);
+}
+
+static struct frame arp_request(int from, const char *source, const char *target) {
+    struct frame f = arp(from, from, source);
+    f.data[21] = 1;
+    inet_pton(AF_INET, target, f.data + 38);
+    return f;
+}
+
+static void expect_answer(int tap, const struct frame *request, int who, const char *what) {
+    uint8_t data[2048], mac[6];
+    set_mac(mac, who);
+    size_t n = read_frame(tap, data, sizeof(data), 3000);
+    if (n < 42) ck_abort_msg("%s: no answer at t%d", what, tap);
+    ck_assert_mem_eq(data, request->data + 6, 6); /* to whom asked */
+    ck_assert_mem_eq(data + 6, mac, 6);
+    ck_assert_uint_eq((unsigned)(data[20] << 8 | data[21]), 2);
+    ck_assert_mem_eq(data + 22, mac, 6);
+    ck_assert_mem_eq(data + 28, request->data + 38, 4);
+    ck_assert_mem_eq(data + 32, request->data + 22, 10);
+}
+
+/* The sliver on t0 has a public address, which this node translates. */
+static void begin_public(bool router_known) {
+    struct forwarding_uplink up = { .port = "t5", .router_known = router_known };
+    set_mac(up.mac, UPLINK_HOST);
+    set_mac(up.router_mac, HOP_HOST);
+    forwarding_set_uplink(forwarding, &up);
+    links[0].router = ROUTER;
+    set_mac(links[0].router_mac, ROUTER_HOST);
+    vnics_100[0].public_address = PUBLIC;
+    begin();
+}
+
+static void end_public(void) {
+    forwarding_set_uplink(forwarding, &(struct forwarding_uplink){ .router_known = false });
+    links[0].router = NULL;
+    vnics_100[0].public_address = vnics_100[0].gateway_vtep = NULL;
+    begin();
+    /* Nothing of it stays. */
+    struct frame ask = arp_request(HOP_HOST, OUTSIDER, PUBLIC), f = udp(HOP_HOST, UPLINK_HOST, OUTSIDER, PUBLIC, 64);
+    send_on(5, &ask);
+    send_on(5, &f);
+    expect_silence(5);
+    expect_silence(0);
+}
+
+START_TEST(test_public_in) {
+    uint32_t ofport = 0;
+    add_port("t5", &ofport);
+    begin_public(true);
+    struct frame ask = arp_request(HOP_HOST, OUTSIDER, PUBLIC), other = arp_request(HOP_HOST, OUTSIDER, "203.0.113.18");
+    send_on(5, &other);
+    send_on(5, &ask);
+    expect_answer(5, &ask, UPLINK_HOST, "ARP for the public address");
+    expect_silence(5);
+
+    const struct frame untouched[] = {
+        udp(HOP_HOST, UPLINK_HOST, OUTSIDER, "203.0.113.18", 64), /* nobody's */
+        udp(HOP_HOST, UPLINK_HOST, OUTSIDER, "10.0.0.1", 64),     /* by its private address */
+        udp(HOP_HOST, UPLINK_HOST + 1, OUTSIDER, PUBLIC, 64),     /* for another device */
+        udp(HOP_HOST, UPLINK_HOST, "10.0.0.2", PUBLIC, 64),       /* as a neighbour of the sliver */
+        udp(HOP_HOST, UPLINK_HOST, OUTSIDER, PUBLIC, 1),          /* at the end of its life */
+        ether(HOP_HOST, 1, 0x88b5),                               /* straight into the link */
+    };
+    uint64_t spoofed = drops_of(100).spoofed;
+    for (size_t i = 0; i < COUNT_OF(untouched); i++) send_on(5, &untouched[i]);
+    struct frame f = udp(HOP_HOST, UPLINK_HOST, OUTSIDER, PUBLIC, 64);
+    struct frame inside = udp(ROUTER_HOST, 1, OUTSIDER, "10.0.0.1", 63);
+    send_on(5, &f);
+    expect_translated(0, &f, &inside, "from outside");
+    for (int tap = 0; tap < 4; tap++) expect_silence(tap);
+    ck_assert_uint_eq(drops_of(100).spoofed, spoofed + 1);
+
+    /* The switch tells all this back as it was sent: a restarted agent changes nothing. */
+    forwarding_forget(forwarding);
+    struct forwarding_result r = apply_all();
+    ck_assert_uint_eq(r.added + r.changed + r.deleted, 0);
+    ck_assert_uint_eq(r.missing_ports, 0);
+    end_public();
+}
+END_TEST
+
+START_TEST(test_public_out) {
+    begin_public(true);
+    struct frame ask = arp_request(1, "10.0.0.1", ROUTER);
+    send_on(0, &ask);
+    expect_answer(0, &ask, ROUTER_HOST, "ARP for the router");
+    for (int tap = 0; tap < 4; tap++) expect_silence(tap); /* and nobody else hears of it */
+
+    const struct frame untouched[] = {
+        udp(1, ROUTER_HOST, "10.0.0.2", OUTSIDER, 64), /* a spoofed source */
+        udp(1, ROUTER_HOST, PUBLIC, OUTSIDER, 64),     /* also its own outside */
+        udp(1, ROUTER_HOST, "10.0.0.1", OUTSIDER, 1),
+        ether(1, ROUTER_HOST, 0x88b5),
+    };
+    for (size_t i = 0; i < COUNT_OF(untouched); i++) send_on(0, &untouched[i]);
+    struct frame stranger = udp(2, ROUTER_HOST, "10.0.0.1", OUTSIDER, 64), thief = udp(1, ROUTER_HOST, "10.0.0.1", OUTSIDER, 64);
+    send_on(1, &stranger); /* its neighbour's address from its own MAC */
+    send_on(1, &thief);    /* and with its neighbour's MAC */
+    expect_silence(5);
+    struct frame f = udp(1, ROUTER_HOST, "10.0.0.1", OUTSIDER, 64);
+    struct frame outside = udp(UPLINK_HOST, HOP_HOST, PUBLIC, OUTSIDER, 63);
+    send_on(0, &f);
+    expect_translated(5, &f, &outside, "to the outside");
+
+    begin_public(false); /* the router outside is not known yet */
+    send_on(0, &f);
+    expect_silence(5);
+    struct frame in = udp(HOP_HOST, UPLINK_HOST, OUTSIDER, PUBLIC, 64);
+    struct frame inside = udp(ROUTER_HOST, 1, OUTSIDER, "10.0.0.1", 63);
+    send_on(5, &in);
+    expect_translated(0, &in, &inside, "from outside, with no way back yet");
+    end_public();
+}
+END_TEST
+
+START_TEST(test_public_needs_an_uplink) {
+    forwarding_set_uplink(forwarding, &(struct forwarding_uplink){ .port = "none" });
+    links[0].router = ROUTER;
+    set_mac(links[0].router_mac, ROUTER_HOST);
+    vnics_100[0].public_address = PUBLIC;
+    struct forwarding_result r;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(forwarding_apply(forwarding, links, 2, &r, TIMEOUT_MS, &err), 0);
+    ck_assert_uint_eq(r.missing_ports, 1);
+    vnics_100[0].public_address = "203.0.113";
+    ck_assert_int_eq(forwarding_apply(forwarding, links, 2, &r, TIMEOUT_MS, &err), -1);
+    ck_assert_int_eq(err.code, ERR_UNPROCESSABLE);
+    end_public();
+}
+END_TEST
+
+/* After test_vxlan, which has made the underlay: s9 is at another node. */
+START_TEST(test_public_across_nodes) {
+    static const char *const addresses_9[] = { "10.0.0.9/24" };
+    uint8_t here[6], data[2048];
+    mac_of("br-phy", here);
+    begin_public(true);
+    vnics_100[0].gateway_vtep = VTEP_PEER; /* ours goes by another gateway */
+    vnics_100[3] = (struct forwarding_vnic){ .sliver = "s9", .name = "eth0", .epoch = 7, .mac = { 2, 0, 0, 0, 0, 9 },
+                                             .addresses = addresses_9, .address_count = 1, .vtep = VTEP_PEER,
+                                             .egress_allowed = true, .public_address = "203.0.113.19" };
+    links[0].vnic_count = 4;
+    ck_assert_uint_eq(apply_all().missing_ports, 0);
+    drain();
+    struct frame f = udp(1, ROUTER_HOST, "10.0.0.1", OUTSIDER, 64);
+    expect_on_wire(&f, 100); /* as it is: its gateway translates it */
+    expect_silence(5);
+    usleep(50000);
+    drain();
+    struct frame in = udp(HOP_HOST, UPLINK_HOST, OUTSIDER, "203.0.113.19", 64);
+    struct frame inside = udp(ROUTER_HOST, 9, OUTSIDER, "10.0.0.9", 63);
+    send_on(5, &in);
+    size_t n = read_vxlan(data, sizeof(data), 3000);
+    ck_assert_uint_eq(n, OUTER_BYTES + FRAME_BYTES);
+    check_translated(data + OUTER_BYTES, FRAME_BYTES, &in, &inside);
+    struct frame back = udp(9, ROUTER_HOST, "10.0.0.9", OUTSIDER, 64);
+    struct frame outside = udp(UPLINK_HOST, HOP_HOST, "203.0.113.19", OUTSIDER, 63);
+    struct frame ask = arp_request(9, "10.0.0.9", ROUTER);
+    send_vxlan(&ask, 100, here); /* its own node answers that */
+    send_vxlan(&back, 100, here);
+    expect_translated(5, &back, &outside, "from another node to the outside");
+    ck_assert_uint_eq(read_vxlan(data, sizeof(data), 100), 0);
+    /* A gateway where no sliver of the link runs. */
+    links[0].vnics = &vnics_100[3];
+    links[0].vnic_count = 1;
+    apply_all();
+    drain();
+    send_on(5, &in);
+    n = read_vxlan(data, sizeof(data), 3000);
+    ck_assert_uint_eq(n, OUTER_BYTES + FRAME_BYTES);
+    send_vxlan(&back, 100, here);
+    expect_translated(5, &back, &outside, "through a gateway without slivers");
+    links[0].vnics = vnics_100;
+    end_public();
+}
+END_TEST
+
 
 static void *hammer(void *arg) {
     for (int i = 0; i < 40; i++) {
@@ -785,11 +1028,11 @@ START_TEST(test_wide_link) {
     for (size_t i = 1; i < WIDE; i++) {
         wide[i] = (struct forwarding_vnic){
             "far",          "eth0", i, { 2, 1, 0, 0, (uint8_t)(i >> 8), (uint8_t)i }, NULL, 0, NULL,
-            vteps + 16 * i, true,   0
+            vteps + 16 * i, true,   0, NULL, NULL
         };
         snprintf(vteps + 16 * i, 16, "10.8.0.%zu", i % 200 + 1);
     }
-    struct forwarding_link link = { 200, wide, WIDE };
+    struct forwarding_link link = { .vni = 200, .vnics = wide, .vnic_count = WIDE };
     struct forwarding_result r;
     struct err err = ERR_INIT;
     int64_t start = clock_monotonic_ms();
@@ -870,7 +1113,11 @@ int main(void) {
     tcase_add_test(tc, test_foreign_and_resync);
     tcase_add_test(tc, test_one_link);
     tcase_add_test(tc, test_packet_out_and_counters);
+    tcase_add_test(tc, test_public_in);
+    tcase_add_test(tc, test_public_out);
+    tcase_add_test(tc, test_public_needs_an_uplink);
     tcase_add_test(tc, test_vxlan);
+    tcase_add_test(tc, test_public_across_nodes);
     tcase_add_test(tc, test_threads);
     tcase_add_test(tc, test_wide_link);
     tcase_add_test(tc, test_restart);
