@@ -40,7 +40,7 @@ struct audit_view { /* what should be */
     const char *node;
     struct audit_sliver *slivers; /* of this node, and those that the inventory names */
     size_t sliver_count;
-    struct audit_link *links;     /* all there are */
+    struct audit_link *links;     /* those of flows that their agent cannot explain */
     size_t link_count;
     json *migrations;             /* {id: true (open) | false}, those that the inventory names */
 };

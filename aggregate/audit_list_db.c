@@ -6,8 +6,8 @@
 static const char SQL_FENCES[] =
     "SELECT id, epoch FROM sliver WHERE allocation <> 'unallocated' ORDER BY id";
 static const char SQL_SLICES[] =
-    "SELECT slice FROM sliver WHERE node = ? AND allocation = 'provisioned'"
-    " UNION SELECT slice FROM public_address"; /* of which it may be a gateway */
+    "SELECT slice FROM sliver WHERE node = ? AND allocation <> 'unallocated'"
+    " AND allocation = 'provisioned' UNION SELECT slice FROM public_address"; /* of which it may be a gateway */
 static const char SQL_NODES[] =
     "SELECT name FROM node LEFT JOIN audited ON audited.node = node.name"
     " WHERE state IN ('ready', 'draining', 'quarantined') AND port > 0"

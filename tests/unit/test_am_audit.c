@@ -245,6 +245,24 @@ START_TEST(leftovers_are_collected_by_the_agent) {
 }
 END_TEST
 
+/* Flows of a link that our slice still has are explained again, not removed. */
+START_TEST(flows_of_a_known_link_are_told_again) {
+    exec("INSERT INTO link (slice, name, vni, mtu) VALUES ('" SLICE "', 'lan', 5000, 1400)");
+    look(HEALTHY, 0);
+    exec("DELETE FROM behind");
+    calls[0] = '\0';
+    look(HEALTHY "," FLOW(5000, false), 0);
+    ck_assert_str_eq(ask("SELECT slice || ' ' || node AS answer FROM behind"), SLICE " h1");
+    ck_assert_str_eq(calls, "");
+    /* While one of its slivers is worked on nothing is said at all. */
+    exec("DELETE FROM behind");
+    exec("UPDATE sliver SET busy = 'o' WHERE id = '" A "'");
+    look(HEALTHY "," FLOW(5000, false), 0);
+    ck_assert_str_eq(ask("SELECT COUNT(*) || '' AS answer FROM behind"), "0");
+    ck_assert_str_eq(calls, "");
+}
+END_TEST
+
 START_TEST(foreign_and_unknown_things_are_left_alone) {
     calls[0] = '\0';
     ck_assert_int_eq(look(HEALTHY "," OF("no", "domain", "web") ","
@@ -417,6 +435,7 @@ int main(void) {
     tcase_add_test(t, the_last_incarnation_stays);
     tcase_add_test(t, never_while_a_migration_is_open);
     tcase_add_test(t, leftovers_are_collected_by_the_agent);
+    tcase_add_test(t, flows_of_a_known_link_are_told_again);
     tcase_add_test(t, foreign_and_unknown_things_are_left_alone);
     tcase_add_test(t, silence_ends_nothing);
     tcase_add_test(t, a_new_agent_is_taught);
