@@ -15,98 +15,15 @@
 
 LOG_MODULE("nm.migration");
 
+#define STOP_MS 10000
+#define STOP_STEP_MS 100
+
 struct migrations {
     struct agent *agent;
     pthread_mutex_t lock;
     struct migration *first;
     struct tunnel_listener *listener;
 };
-
-/* --- phases --- */
-
-static const struct {
-    const char *name;
-    bool kept; /* on disk */
-} phases[PHASE_MAX_] = {
-    [PHASE_UNKNOWN] = { "unknown", false },   [PHASE_CHECKED] = { "checked", true },
-    [PHASE_PREPARED] = { "prepared", true },  [PHASE_COPYING] = { "copying", true },
-    [PHASE_STOPPED] = { "stopped", false },   [PHASE_PINNED] = { "pinned", false },
-    [PHASE_RELEASED] = { "released", false }, [PHASE_DRAINED] = { "drained", false },
-    [PHASE_GONE] = { "gone", true },          [PHASE_INCOMING] = { "incoming", false },
-    [PHASE_ARRIVED] = { "arrived", false },   [PHASE_ACTIVE] = { "active", false },
-    [PHASE_DELIVERED] = { "delivered", true },[PHASE_FAILED] = { "failed", true },
-    [PHASE_UNDONE] = { "undone", true },
-};
-
-const char *migration_phase_name(enum migration_phase phase) { return phases[phase].name; }
-
-static const char *const deliveries[DELIVERY_MAX_] = {
-    [DELIVERY_DIRECT] = "direct", [DELIVERY_STORE] = "store",
-    [DELIVERY_FRESH] = "fresh", [DELIVERY_CHECKPOINT] = "checkpoint",
-};
-
-const char *migration_delivery_name(enum migration_delivery d) { return deliveries[d]; }
-
-static enum migration_phase phase_of(const char *name) {
-    for (unsigned i = 0; i < PHASE_MAX_; i++)
-        if (strcmp(phases[i].name, name) == 0) return (enum migration_phase)i;
-    return PHASE_UNKNOWN;
-}
-
-void migration_touch(struct migration *m) {
-    WITH_LOCK(&m->lock);
-    m->sequence++;
-    pthread_cond_broadcast(&m->changed);
-}
-
-void migration_see_phase(struct migration *m, enum migration_phase phase) {
-    WITH_LOCK(&m->lock);
-    if (m->phase == phase) return;
-    log_info("migration phase", "migration=%s role=%s sliver=%s epoch=%lld phase=%s", m->id,
-             m->source ? "source" : "target", m->spec.sliver, (long long)m->epoch,
-             phases[phase].name);
-    m->phase = phase;
-    m->sequence++;
-    pthread_cond_broadcast(&m->changed);
-}
-
-void migration_set_phase(struct migration *m, enum migration_phase phase) {
-    struct err err = ERR_INIT;
-    migration_see_phase(m, phase);
-    if (phases[phase].kept && migration_db_put(m->all->agent->db, m->id, m->source,
-                                               phases[phase].name, m->document, &err))
-        log_error("the phase of a migration is not on disk", "migration=%s cause=\"%s\"", m->id,
-                  err.msg);
-}
-
-enum migration_phase migration_phase(struct migration *m) {
-    WITH_LOCK(&m->lock);
-    return m->phase;
-}
-
-void migration_fail(struct migration *m, const struct err *why) {
-    log_warn("migration failed", "migration=%s role=%s cause=\"%s\"", m->id,
-             m->source ? "source" : "target", why->msg);
-    {
-        WITH_LOCK(&m->lock);
-        m->err = *why;
-    }
-    migration_set_phase(m, PHASE_FAILED);
-}
-
-int migration_expect(struct migration *m, const char *verb, struct err *err, ...) {
-    enum migration_phase now = migration_phase(m);
-    bool fits = false;
-    va_list ap;
-    va_start(ap, err);
-    for (int p; !fits && (p = va_arg(ap, int)) != PHASE_MAX_;) fits = p == (int)now;
-    va_end(ap);
-    if (fits) return 0;
-    WITH_LOCK(&m->lock);
-    err_set(err, ERR_CONFLICT, "%s does not fit: migration %s is %s here%s%s", verb, m->id,
-            phases[now].name, m->err.msg[0] ? ": " : "", m->err.msg);
-    return err_remedy(err, "GET /v1/migrations/%s tells how it stands.", m->id);
-}
 
 /* --- parts --- */
 
@@ -222,8 +139,7 @@ static void unlist(struct migration *m) {
 }
 
 static int read_delivery(struct migration *m, const char *name, struct err *err) {
-    while (name && m->delivery < DELIVERY_MAX_ && strcmp(deliveries[m->delivery], name) != 0)
-        m->delivery++;
+    m->delivery = migration_delivery_named(name);
     if (m->delivery == DELIVERY_MAX_)
         return err_set(err, ERR_INVALID, "/delivery: %.32s is not known", name);
     if (m->delivery != DELIVERY_CHECKPOINT || !m->source) return 0;
@@ -316,7 +232,7 @@ static int refuse_second(struct migrations *all, const struct migration *m, stru
     for (struct migration *p = all->first; p; p = p->next) {
         if (strcmp(p->spec.sliver, m->spec.sliver) != 0 || is_over(p)) continue;
         err_set(err, ERR_CONFLICT, "sliver %s is in migration %s already, which is %s",
-                m->spec.sliver, p->id, phases[migration_phase(p)].name);
+                m->spec.sliver, p->id, migration_phase_name(migration_phase(p)));
         return err_remedy(err, "Let that one end, or undo it.");
     }
     return 0;
@@ -498,11 +414,11 @@ static void restore_one(void *ctx, const char *id, const char *phase, const json
         log_error("a migration on disk cannot be read", "migration=%s cause=\"%s\"", id, err.msg);
         return;
     }
-    m->phase = phase_of(phase);
+    m->phase = migration_phase_named(phase);
     if (hypervisor_state(all->agent->hypervisor, m->name, &info, &err) == 0)
         (m->source ? source_reconcile : target_reconcile)(m, info.state);
     list(m);
-    log_info("migration found again", "migration=%s phase=%s", id, phases[m->phase].name);
+    log_info("migration found again", "migration=%s phase=%s", id, migration_phase_name(m->phase));
 }
 
 int migrations_start(struct migrations *all, struct err *err) {
@@ -516,9 +432,27 @@ int migrations_start(struct migrations *all, struct err *err) {
     return all->listener ? 0 : err_wrap(err, "listen for migration tunnels");
 }
 
+/* One more whose worker talks to the store, or NULL. */
+static struct migration *at_the_store(struct migrations *all) {
+    WITH_LOCK(&all->lock);
+    for (struct migration *m = all->first; m; m = m->next) {
+        if (m->delivery == DELIVERY_DIRECT || migration_call_ended(m, 0)) continue;
+        m->users++;
+        return m;
+    }
+    return NULL;
+}
+
+/* Workers that wait for libvirt are left alone; those at the store give up, and let their guests go on. */
 void migrations_stop(struct migrations *all) {
     if (!all) return;
     tunnel_listener_free(STEAL(all->listener));
+    int64_t deadline = clock_monotonic_ms() + STOP_MS;
+    for (struct migration *m; clock_monotonic_ms() < deadline && (m = at_the_store(all));) {
+        atomic_store(&m->give_up, true);
+        migration_call_ended(m, STOP_STEP_MS);
+        migration_put_back(m);
+    }
     WITH_LOCK(&all->lock);
     for (struct migration *m = all->first; m; m = m->next)
         if (m->tunnel) tunnel_abort(m->tunnel);

@@ -79,7 +79,10 @@ struct migration {
 };
 
 const char *migration_phase_name(enum migration_phase phase);
+enum migration_phase migration_phase_named(const char *name); /* PHASE_UNKNOWN: none of that name */
 const char *migration_delivery_name(enum migration_delivery d);
+/* NULL: direct. DELIVERY_MAX_: none of that name. */
+enum migration_delivery migration_delivery_named(const char *name);
 /* MigrationState (migration_state.c); the caller's, or NULL with err. */
 json *migration_json(struct migration *m, struct err *err);
 /* That of a migration that is not known here; sliver may be NULL: nothing is told of one then. */
