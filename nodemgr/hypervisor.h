@@ -118,6 +118,7 @@ struct hypervisor_move {
     const char *destination_name;
     const char *libvirt_socket, *memory_socket, *disk_socket; /* UNIX sockets into the tunnel */
     const char *disk; /* "vda": what is copied */
+    int64_t max_kbps; /* for disk and memory; 0: no limit. libvirt counts in MiB/s: never under one */
 };
 /* Moves memory and disk and leaves the guest paused there; returns when libvirt has ended the
  * source, or with the source running again. */
@@ -125,6 +126,8 @@ int hypervisor_migrate(struct hypervisor_migration *m, const struct hypervisor_m
                        struct err *err);
 /* Ends a migration that runs; ERR_CONFLICT when there is none. */
 int hypervisor_abort(struct hypervisor *h, const char *name, struct err *err);
+/* Another limit for a migration that runs: of its memory; the disk's stays. */
+int hypervisor_max_speed(struct hypervisor *h, const char *name, int64_t kbps, struct err *err);
 int hypervisor_max_downtime(struct hypervisor *h, const char *name, int64_t ms, struct err *err);
 
 /* --- memory to a file and back; hypervisor_save.c --- */

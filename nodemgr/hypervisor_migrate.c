@@ -39,6 +39,23 @@ static void param(struct params *p, const char *key, const char *value) {
     if (virTypedParamsAddString(&p->list, &p->count, &p->room, key, value) < 0) p->failed = true;
 }
 
+/* What libvirt takes for "no limit" (QEMU's domains): the most that its parameter can be. */
+#define UNLIMITED_MIB_PER_S (INT64_MAX / (1024 * 1024))
+
+static unsigned long long mib_per_s(int64_t kbps) {
+    int64_t mib = kbps * 1000 / 8 / (1024 * 1024);
+    return kbps <= 0 ? UNLIMITED_MIB_PER_S : mib < 1 ? 1 : (unsigned long long)mib;
+}
+
+int hypervisor_max_speed(struct hypervisor *h, const char *name, int64_t kbps, struct err *err) {
+    virConnectPtr c AUTO_CONNECTION = hypervisor_connection(h, err);
+    virDomainPtr d AUTO_DOMAIN = c ? hypervisor_find(c, name, err) : NULL;
+    if (!d) return -1;
+    if (virDomainMigrateSetMaxSpeed(d, (unsigned long)mib_per_s(kbps), 0) < 0)
+        return hypervisor_failed(err, "limit the migration of %s to %lld kbit/s", name, (long long)kbps);
+    return 0;
+}
+
 int hypervisor_migrate(struct hypervisor_migration *m, const struct hypervisor_move *move,
                        struct err *err) {
     struct params p CLEANUP(params_done) = { .list = NULL };
@@ -52,6 +69,10 @@ int hypervisor_migrate(struct hypervisor_migration *m, const struct hypervisor_m
     param(&p, VIR_MIGRATE_PARAM_DEST_NAME, move->destination_name);
     param(&p, VIR_MIGRATE_PARAM_DEST_XML, move->destination_xml);
     param(&p, VIR_MIGRATE_PARAM_MIGRATE_DISKS, move->disk);
+    if (move->max_kbps &&
+        virTypedParamsAddULLong(&p.list, &p.count, &p.room, VIR_MIGRATE_PARAM_BANDWIDTH,
+                                mib_per_s(move->max_kbps)) < 0)
+        p.failed = true;
     if (p.failed) return hypervisor_failed(err, "prepare the migration of %s", move->name);
     unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED |
                      VIR_MIGRATE_NON_SHARED_INC;

@@ -60,6 +60,7 @@ struct migration {
     struct err err;          /* of phase failed */
     int64_t paused_ms, arrived_ms, resumed_ms; /* wall clock; 0: not yet */
     int64_t bytes_done, bytes_total, rate_bps, frames;
+    int64_t max_kbps;        /* that the copy may use, as `copy` said; 0: no limit */
     bool cancelled;          /* undo was asked for */
     bool call_running;       /* the copy: libvirt's migration, a capture, a restoration; in its worker */
     char manifest[SHA256_TEXT_BYTES]; /* of the state in the store; "": not yet */

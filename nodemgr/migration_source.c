@@ -192,6 +192,7 @@ static void *copy_main(void *arg) {
         .memory_socket = memory,
         .disk_socket = disk,
         .disk = "vda",
+        .max_kbps = m->max_kbps,
     };
     int64_t begin = clock_monotonic_ms();
     int failed = hypervisor_migrate(m->connection, &move, &err);
@@ -209,13 +210,25 @@ static void *watch_main(void *arg) {
     return NULL;
 }
 
+/* A limit that changes while the copy is under way. That it is not taken is no reason to fail. */
+static void change_limit(struct migration *m, int64_t max_kbps) {
+    struct err err = ERR_INIT;
+    if (max_kbps == m->max_kbps || migration_phase(m) != PHASE_COPYING) return;
+    m->max_kbps = max_kbps;
+    if (hypervisor_max_speed(migration_agent(m)->hypervisor, m->name, max_kbps, &err))
+        log_info("limit not changed", "migration=%s cause=\"%s\"", m->id, err.msg);
+}
+
 int source_copy(struct migration *m, const json *body, json *extra, struct err *err) {
     struct err why = ERR_INIT;
-    (void)body;
     (void)extra;
     if (migration_expect(m, "copy", err, PHASE_PREPARED, PHASE_COPYING, PHASE_STOPPED, PHASE_MAX_))
         return -1;
-    if (migration_phase(m) != PHASE_PREPARED) return 0;
+    if (migration_phase(m) != PHASE_PREPARED) {
+        change_limit(m, json_get_int(body, "max_kbps", 0));
+        return 0;
+    }
+    m->max_kbps = json_get_int(body, "max_kbps", 0);
     m->call_running = true;
     migration_set_phase(m, PHASE_COPYING);
     sliver_watch_migrating(migration_agent(m)->watch, m->spec.sliver, m->spec.epoch, true);

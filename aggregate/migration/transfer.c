@@ -8,6 +8,7 @@
 #include "../agents.h"
 #include "../image.h"
 #include "../reservation.h"
+#include "bandwidth.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -139,9 +140,24 @@ static void tell_progress(struct run *r, int step, const char *doing, const json
     operation_progress(r->am, r->op->id, p, NULL);
 }
 
+/* Only a limit that is wanted is told: agents of an older release know none. */
+static json *copy_body(int64_t max_kbps) {
+    return max_kbps ? json_set_int(json_object(), "max_kbps", max_kbps) : NULL;
+}
+
+/* Others have begun or ended, so the share is another one. */
+static void keep_to_share(struct run *r, int64_t *told_kbps) {
+    int64_t share = bandwidth_share_kbps(r->am, r->m.source, r->m.target);
+    if (share == *told_kbps) return;
+    struct err none = ERR_INIT; /* it may have just ended; then the next look says so */
+    json *answer AUTO_JSON = step_call(r, 6, r->m.source, "copy", copy_body(share), &none);
+    if (answer) *told_kbps = share;
+}
+
 int copy_run(struct run *r, struct err *err) {
     if (!r->how->source) return 0;
-    json *started AUTO_JSON = step_call(r, 6, r->m.source, "copy", NULL, err);
+    int64_t share_kbps = bandwidth_share_kbps(r->am, r->m.source, r->m.target);
+    json *started AUTO_JSON = step_call(r, 6, r->m.source, "copy", copy_body(share_kbps), err);
     if (!started) return -1;
     if (!r->how->copies) return 0;
     int64_t seen = json_get_int(started, "sequence", 0), told = 0;
@@ -160,6 +176,7 @@ int copy_run(struct run *r, struct err *err) {
         if (clock_monotonic_ms() - told >= STEP_LOOK_MS) {
             tell_progress(r, 6, r->how->manifest ? "saving into the store" : "copying", state);
             told = clock_monotonic_ms();
+            keep_to_share(r, &share_kbps);
         }
     }
 }

@@ -54,7 +54,7 @@ struct board {
     struct { char migration[37]; int sliver; } known[256]; /* told by PUT */
     int known_count, calls, kill_nth, moved_others, most_at_once;
     enum kill_at kill_at;
-    int64_t max_kbps; /* the last cap that a copy was given */
+    int64_t max_kbps, min_kbps; /* caps that copies were given */
 };
 static struct board *board;
 static pthread_mutex_t board_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -115,6 +115,11 @@ static void count_copies(void) {
     if (n > board->most_at_once) board->most_at_once = n;
 }
 
+static void note_cap(int64_t kbps) {
+    if (kbps > board->max_kbps) board->max_kbps = kbps;
+    if (!board->min_kbps || kbps < board->min_kbps) board->min_kbps = kbps;
+}
+
 static json *hand_on(const struct node *to, const char *method, const char *path, const json *body,
                      struct err *err) {
     static const char migrations[] = "/v1/migrations/";
@@ -124,7 +129,7 @@ static json *hand_on(const struct node *to, const char *method, const char *path
     int i = sliver_of_migration(path + sizeof migrations - 1, body);
     if (i < 0) return json_object(); /* forgets what nobody was told of */
     if (i >= ON_H1) board->moved_others++;
-    if (json_has(body, "max_kbps")) board->max_kbps = json_get_int(body, "max_kbps", 0);
+    if (json_has(body, "max_kbps")) note_cap(json_get_int(body, "max_kbps", 0));
     json *answer = call_one(i, to, method, path, body, err);
     count_copies();
     return answer;
@@ -451,6 +456,22 @@ START_TEST(drains) {
     ck_assert_int_eq(play((struct life){ .operation = a.operation }, 0, NULL), 1);
     judge_drained("plain", 0);
     ck_assert_int_gt(board->most_at_once, 1); /* at the same time, within the limit */
+    ck_assert_int_eq(board->max_kbps, 0); /* none was configured, none was told */
+    board_free();
+}
+END_TEST
+
+/* The budget is divided among those at work: at no moment is more given away than there is. */
+START_TEST(copies_share_the_bandwidth) {
+    begin();
+    config.migration_kbps = 90000;
+    config.node_migration_kbps = 60000;
+    struct asked a CLEANUP(asked_done) = ask_drain("h1", "{}");
+    play((struct life){ .operation = a.operation }, 0, NULL);
+    config.migration_kbps = config.node_migration_kbps = 0;
+    judge_drained("with a budget", 0);
+    ck_assert_int_le(board->max_kbps, 60000); /* one alone: what h1 may use */
+    ck_assert(board->min_kbps == 30000 || board->min_kbps == 20000); /* two or three: an even part of it */
     board_free();
 }
 END_TEST
@@ -609,6 +630,7 @@ int main(void) {
     TCase *tc = tcase_create("moves");
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, drains);
+    tcase_add_test(tc, copies_share_the_bandwidth);
     tcase_add_test(tc, killed_at_commits);
     tcase_add_test(tc, killed_at_calls);
     tcase_add_test(tc, killed_at_random_instants);
