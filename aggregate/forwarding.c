@@ -194,13 +194,87 @@ int forwarding_push(struct aggregate *am, const char *slice, const char *also, c
     return push(am, &(struct push){ .slice = slice, .also = also, .skip = skip }, ret_nodes, err);
 }
 
-int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
-                          size_t *ret_nodes, struct err *err) {
+static int push_moved(struct aggregate *am, const char *slice, const char *source,
+                      size_t *ret_nodes, struct err *err) {
     int failed = push(
         am, &(struct push){ .slice = slice, .except = source, .settle_ms = FORWARDING_SETTLE_MS },
         ret_nodes, err);
     struct push last = { .slice = slice, .only = source, .settle_ms = FORWARDING_SETTLE_MS };
     return push(am, &last, NULL, err) || failed ? -1 : 0;
+}
+
+/* --- several moves of one slice away from one node share a push ---
+ * A document tells where all vNICs are, so one push serves every move that was committed before it was
+ * made. Nobody waits for company: the first caller goes at once, and those who come meanwhile go
+ * together as soon as it is back. Only with the same source: it has to be told last. */
+struct round {
+    struct aggregate *am;
+    char slice[37], source[64];
+    unsigned members;
+    bool begun, ended;
+    int rc;
+    size_t nodes;
+    struct err err;
+    struct round *next;
+};
+static pthread_mutex_t rounds_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t rounds_changed = PTHREAD_COND_INITIALIZER;
+static struct round *rounds;
+
+/* The round of these, that has begun or not; NULL: none. With the lock held. */
+static struct round *find_round(const struct aggregate *am, const char *slice, const char *source,
+                                bool begun) {
+    for (struct round *r = rounds; r; r = r->next)
+        if (r->am == am && r->begun == begun && !r->ended && !strcmp(r->slice, slice) &&
+            !strcmp(r->source, source))
+            return r;
+    return NULL;
+}
+
+static struct round *new_round(struct aggregate *am, const char *slice, const char *source) {
+    struct round *r = xcalloc(1, sizeof *r);
+    r->am = am;
+    snprintf(r->slice, sizeof r->slice, "%s", slice);
+    snprintf(r->source, sizeof r->source, "%s", source);
+    r->next = rounds;
+    return rounds = r;
+}
+
+static void leave_round(struct round *r) {
+    if (--r->members) return;
+    for (struct round **p = &rounds; *p; p = &(*p)->next)
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    free(r);
+}
+
+/* By the one who has made it: waits for the round before, then pushes for all who have joined. */
+static void go(struct round *r) {
+    while (find_round(r->am, r->slice, r->source, true)) pthread_cond_wait(&rounds_changed, &rounds_lock);
+    r->begun = true;
+    pthread_mutex_unlock(&rounds_lock);
+    r->rc = push_moved(r->am, r->slice, r->source, &r->nodes, &r->err);
+    pthread_mutex_lock(&rounds_lock);
+    r->ended = true;
+    pthread_cond_broadcast(&rounds_changed);
+}
+
+int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
+                          size_t *ret_nodes, struct err *err) {
+    WITH_LOCK(&rounds_lock);
+    struct round *r = find_round(am, slice, source, false);
+    bool mine = !r;
+    if (mine) r = new_round(am, slice, source);
+    r->members++;
+    if (mine) go(r);
+    while (!r->ended) pthread_cond_wait(&rounds_changed, &rounds_lock);
+    int rc = r->rc;
+    if (ret_nodes) *ret_nodes = r->nodes;
+    if (rc && err) *err = r->err;
+    leave_round(r);
+    return rc;
 }
 
 int forwarding_push_node(struct aggregate *am, const char *slice, const char *node,

@@ -18,7 +18,7 @@ int forwarding_push(struct aggregate *am, const char *slice, const char *also, c
 /* After a move, to all nodes of the slice: first those that send to the sliver, and `source` last,
  * since it delivers until then what is still on its way to it. When it returns no frame takes an old
  * way any more, also none of a connection that the datapaths had cached: each node waits for that, but no
- * longer than FORWARDING_SETTLE_MS. */
+ * longer than FORWARDING_SETTLE_MS. Calls for one slice and source that meet share a push. */
 #define FORWARDING_SETTLE_MS 1000
 int forwarding_push_moved(struct aggregate *am, const char *slice, const char *source,
                           size_t *ret_nodes, struct err *err);

@@ -35,7 +35,7 @@ static void become(struct look *l, struct move *row, enum move_state state, cons
     if (row->state == state && !strcmp(row->reason, reason)) return;
     row->state = state;
     snprintf(row->reason, sizeof row->reason, "%s", reason);
-    snprintf(row->why, sizeof row->why, "%s", why);
+    snprintf(row->why, sizeof row->why, "%.599s", why);
     l->changed = true;
 }
 

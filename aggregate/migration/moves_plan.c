@@ -25,7 +25,7 @@ static void set(struct move *row, enum move_state state, const char *reason, con
     row->state = state;
     row->target[0] = '\0';
     snprintf(row->reason, sizeof row->reason, "%s", reason);
-    snprintf(row->why, sizeof row->why, "%s", why);
+    snprintf(row->why, sizeof row->why, "%.599s", why);
 }
 
 /* One that is still being made is waited for; a failed or stopped one has nothing to move. */

@@ -54,6 +54,7 @@ struct board {
     struct { char migration[37]; int sliver; } known[256]; /* told by PUT */
     int known_count, calls, kill_nth, moved_others, most_at_once;
     enum kill_at kill_at;
+    int pushes_to_h1, push_us; /* forwarding documents; how long one takes */
     int64_t max_kbps, min_kbps; /* caps that copies were given */
 };
 static struct board *board;
@@ -140,8 +141,10 @@ static json *board_call(void *ctx, const struct node *to, const char *method, co
                         const json *body, int64_t timeout_ms, struct err *err) {
     (void)ctx;
     (void)timeout_ms;
+    if (board->push_us && !strncmp(path, "/v1/slices/", 11)) usleep((useconds_t)board->push_us);
     usleep(CALL_US); /* so that migrations meet */
     WITH_LOCK(&board_lock);
+    board->pushes_to_h1 += !strncmp(path, "/v1/slices/", 11) && !strcmp(to->name, "h1");
     bool now = board->kill_at != KILL_NEVER && ++board->calls == board->kill_nth;
     if (now && board->kill_at == KILL_BEFORE_CALL) kill(getpid(), SIGKILL);
     json *answer = hand_on(to, method, path, body, err);
@@ -623,6 +626,32 @@ START_TEST(all_are_placed_together) {
 }
 END_TEST
 
+/* --- moves that end at the same time tell the nodes once --- */
+
+static void *push(void *am) {
+    size_t nodes = 0;
+    ck_assert_int_eq(forwarding_push_moved(am, board->slices[0], "h1", &nodes, NULL), 0);
+    ck_assert_int_eq((int)nodes, 1); /* beside h1, which is told last */
+    return NULL;
+}
+
+START_TEST(moves_share_a_push) {
+    begin();
+    struct aggregate am;
+    pthread_t threads[5];
+    am_open(&am);
+    board->push_us = 100000;
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, push, &am), 0);
+        usleep(5000); /* all of them while the first one is at it */
+    }
+    for (int i = 0; i < 5; i++) pthread_join(threads[i], NULL);
+    am_close(&am);
+    ck_assert_int_eq(board->pushes_to_h1, 2); /* the first, and one for the four others */
+    board_free();
+}
+END_TEST
+
 int main(void) {
     if (!mkdtemp(dir)) return 2;
     log_set_levels("error");
@@ -636,6 +665,7 @@ int main(void) {
     tcase_add_test(tc, killed_at_random_instants);
     tcase_add_test(tc, cancelled);
     tcase_add_test(tc, time_is_bounded);
+    tcase_add_test(tc, moves_share_a_push);
     tcase_add_test(tc, those_that_may_not_move_stay);
     tcase_add_test(tc, impossible_is_said_before_anything_moves);
     tcase_add_test(tc, all_are_placed_together);
