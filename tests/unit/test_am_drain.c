@@ -356,6 +356,7 @@ struct life {
     int n;
     useconds_t kill_after_us; /* 0: not by time */
     int64_t cancel_after_ms;  /* 0: never */
+    unsigned workers;         /* 0: 6 */
 };
 
 /* One life of the aggregate: works until the operation has ended, then pays what is owed. */
@@ -367,7 +368,7 @@ static void live(const struct life *l) {
     am_open(&am);
     if (l->arm) l->arm(l->n);
     if (after && pthread_create(&thread, NULL, killer, &after)) _exit(9);
-    if (!work_start(&am, kinds, COUNT_OF(kinds), 6, &err)) _exit(4);
+    if (!work_start(&am, kinds, COUNT_OF(kinds), l->workers ? l->workers : 6, &err)) _exit(4);
     int64_t begun = clock_monotonic_ms();
     for (bool cancelled = false; !ended(&am, l->operation); clock_sleep_ms(10)) {
         int64_t lived = clock_monotonic_ms() - begun;
@@ -626,6 +627,24 @@ START_TEST(all_are_placed_together) {
 }
 END_TEST
 
+/* Two operations that wait for others, and two workers: one of them is always left to do the work. */
+START_TEST(those_that_wait_leave_a_worker) {
+    begin();
+    change_db("UPDATE sliver SET wanted = '{\"migration\":{\"movable\":false}}' WHERE id LIKE '%00000007'");
+    struct asked a CLEANUP(asked_done) = ask_drain("h1", "{}");
+    change_db("UPDATE sliver SET wanted = '{}' WHERE id LIKE '%00000007'");
+    change_db("INSERT INTO operation (id, kind, state, owner, input, progress, created_ms, updated_ms)"
+              " SELECT '31111111-2222-4333-8444-555555555555', 'move', 'pending', 'o', '{\"avoid\":\"h1\"}',"
+              " json_object('slivers', json_array(json_object('sliver', id, 'name', name, 'slice', 'demo:s1',"
+              " 'source', 'h1', 'state', 'blocked'))), 1, 1 FROM sliver WHERE id LIKE '%00000007'");
+    play((struct life){ .operation = a.operation, .workers = 2 }, 0, NULL);
+    judge("two workers", 0);
+    ck_assert_int_eq(number("SELECT COUNT(*) AS n FROM migration WHERE state = 'done'"), ON_H1);
+    ck_assert_int_eq(number("SELECT COUNT(*) AS n FROM operation WHERE kind = 'move' AND state = 'done'"), 1);
+    board_free();
+}
+END_TEST
+
 /* --- moves that end at the same time tell the nodes once --- */
 
 static void *push(void *am) {
@@ -665,6 +684,7 @@ int main(void) {
     tcase_add_test(tc, killed_at_random_instants);
     tcase_add_test(tc, cancelled);
     tcase_add_test(tc, time_is_bounded);
+    tcase_add_test(tc, those_that_wait_leave_a_worker);
     tcase_add_test(tc, moves_share_a_push);
     tcase_add_test(tc, those_that_may_not_move_stay);
     tcase_add_test(tc, impossible_is_said_before_anything_moves);
