@@ -276,8 +276,7 @@ static int number_fn(struct db_conn *c, void *arg, struct err *err) {
     struct number *n = arg;
     struct db_stmt *q AUTO_STMT = db_query(c, err, n->sql, "");
     if (!q || db_step(q, err) != 1) return -1;
-    n->value = db_int(q, "n");
-    return 0;
+    return n->value = db_int(q, "n"), 0;
 }
 
 static int64_t number(const char *sql) {
@@ -297,10 +296,7 @@ struct asked {
     struct err err;
     char operation[37];
 };
-static void asked_done(struct asked *a) {
-    json_put(a->body);
-    json_put(a->reasons);
-}
+static void asked_done(struct asked *a) { json_put(a->body), json_put(a->reasons); }
 
 static struct asked ask_drain(const char *node, const char *body_text) {
     struct aggregate am;
@@ -378,11 +374,7 @@ static void live(const struct life *l) {
         forwarding_tick(&am);
         debt_tick(&am);
     }
-    for (int i = 0; i < 10; i++) {
-        forwarding_tick(&am);
-        debt_tick(&am);
-        clock_sleep_ms(10);
-    }
+    for (int i = 0; i < 10; i++, clock_sleep_ms(10)) forwarding_tick(&am), debt_tick(&am);
     am.stopping = true;
     work_stop(am.work);
     am_close(&am);
@@ -495,8 +487,7 @@ START_TEST(killed_at_commits) {
 END_TEST
 
 static void arm_call(int n) {
-    board->kill_nth = n;
-    board->calls = 0;
+    board->kill_nth = n, board->calls = 0;
     board->kill_at = n % 2 ? KILL_BEFORE_CALL : KILL_AFTER_CALL;
 }
 
