@@ -6,6 +6,7 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "event.h"
+#include "migration/arm.h"
 #include "placement.h"
 #include "slice.h"
 #include "topology.h"
@@ -190,6 +191,24 @@ static int add_reservation(struct db_conn *c, struct allocate *a, const struct s
                    keys ? keys : "[]", now, until);
 }
 
+/* A static policy stands on a target that is held from the start; a hybrid one can do without for a while. */
+static int arm_all(struct db_conn *c, struct allocate *a, struct err *err) {
+    struct sliver_list made AUTO_SLIVERS = { 0 };
+    if (sliver_of_reservation(c, a->id, &made, err)) return -1;
+    for (size_t i = 0; i < made.count; i++) {
+        const char *policy = json_get_str(json_get(made.rows[i].wanted, "migration"), "policy");
+        bool needed = policy && strcmp(policy, "static") == 0;
+        json *reasons AUTO_JSON = NULL;
+        struct err one = ERR_INIT;
+        if (arm_sliver(c, a->am, &made.rows[i], &reasons, &one) == 0 || !needed) continue;
+        json_put(a->reasons);
+        a->reasons = STEAL(reasons);
+        if (err) *err = one;
+        return -1;
+    }
+    return 0;
+}
+
 int allocate(struct db_conn *c, void *arg, struct err *err) {
     struct allocate *a = arg;
     struct slice_row slice;
@@ -213,6 +232,7 @@ int allocate(struct db_conn *c, void *arg, struct err *err) {
         if (add_sliver(c, a->am, &slice, a->id, topology_sliver(a->topology, wishes[i].name),
                        nodes.rows[wishes[i].chosen].name, err))
             return -1;
+    if (arm_all(c, a, err)) return -1;
     log_info("allocated", "reservation=%s slice=%s slivers=%zu", a->id, slice.urn, count);
     json *data = json_set_str(json_object(), "reservation", a->id);
     return event_add(c, "reservation.allocated", slice.id, data, err);

@@ -59,12 +59,14 @@ void placement_use(struct node *n, const struct placement_wish *w, int sign) {
 }
 
 /* The permille of memory that stays free, less a quarter for each of this request's slivers that is
- * there already. The policy's own order of targets comes before both. */
+ * there already. A site that is preferred comes before both, the policy's own order of targets before that, and
+ * a backup node before everything. */
 int64_t placement_score(const struct node *n, const struct placement_wish *w, int64_t own) {
     int64_t total = n->memory_mib > 0 ? n->memory_mib : 1;
     int64_t later = json_length(w->targets) ? preference(w->targets, n->name) : 0;
     return (n->memory_mib - n->used_memory_mib - w->memory_mib) * 1000 / total - 250 * own -
-           later * 1000000;
+           later * 1000000 + (w->near && strcmp(w->near, n->site) == 0 ? 10000 : 0) +
+           (w->backup && strcmp(w->backup, n->name) == 0 ? 100000000 : 0);
 }
 
 static json *refusal_json(const struct placement_wish *w, const struct node *n,

@@ -19,6 +19,8 @@ struct placement_wish {
     const char *avoid; /* a node that it must not get, NULL: none */
     const json *targets; /* names of the only nodes that it may get, the best first; NULL or []: any */
     const json *barred; /* {node: reason}: others that it must not get, NULL: none */
+    const char *near;   /* a site: its nodes come first; NULL: no matter */
+    const char *backup; /* a node that comes first of all; NULL: none */
     bool is_public;       /* it needs a public address of its node's site */
     const char *has_site; /* it has one of that site already, NULL: none */
     bool stays;           /* it must keep that one: no node of another site */

@@ -24,14 +24,16 @@ static const char SQL_VNICS[] =
     " WHERE vnic.sliver = ? ORDER BY position";
 static const char SQL_ADD[] =
     "INSERT INTO sliver (id, urn, slice, reservation, name, allocation, state, node, epoch, kind,"
-    " vcpus, memory_mib, disk_mib, rate_kbps, wanted, created_ms, checkpoint_s)"
-    " VALUES (?, ?, ?, ?, ?, 'allocated', 'notready', ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " vcpus, memory_mib, disk_mib, rate_kbps, wanted, created_ms, checkpoint_s,"
+    " on_down, armed)"
+    " VALUES (?, ?, ?, ?, ?, 'allocated', 'notready', ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_ADD_VNIC[] =
     "INSERT INTO vnic (sliver, name, position, link, mac, addresses, rate_kbps, public)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_STATE[] = "UPDATE sliver SET state = ?2, reason = ?3 WHERE id = ?1";
 static const char SQL_ALLOCATION[] = "UPDATE sliver SET allocation = ?2 WHERE id = ?1";
 static const char SQL_DROP_VNICS[] = "DELETE FROM vnic WHERE sliver = ?";
+static const char SQL_DISARM[] = "DELETE FROM claim WHERE operation = ?1 AND sliver = ?1";
 static const char SQL_IMAGE[] = "UPDATE sliver SET image = ?2 WHERE id = ?1";
 static const char SQL_OWNER[] =
     "UPDATE sliver SET node = ?2, epoch = ?3 WHERE id = ?1 AND (epoch < ?3 OR"
@@ -155,12 +157,19 @@ int sliver_of_node(struct db_conn *c, const char *node, struct sliver_list *ret,
     return many(c, SQL_OF_NODE, node, ret, err);
 }
 
+/* 1: its policy says something else there than what it says by default. */
+static int64_t policy_says(const struct sliver *s, const char *field, const char *otherwise) {
+    const char *text = json_get_str(json_get(s->wanted, "migration"), field);
+    return text && strcmp(text, otherwise) != 0;
+}
+
 int sliver_add(struct db_conn *c, const struct sliver *s, struct err *err) {
     char *wanted AUTO_FREE = json_text(s->wanted);
-    if (db_exec(c, NULL, err, SQL_ADD, "sssssssiiiisii", s->id, s->urn, s->slice, s->reservation,
+    if (db_exec(c, NULL, err, SQL_ADD, "sssssssiiiisiiii", s->id, s->urn, s->slice, s->reservation,
                 s->name, s->node, s->kind, s->vcpus, s->memory_mib, s->disk_mib, s->rate_kbps,
                 wanted, clock_wall_ms(),
-                json_get_int(json_get(s->wanted, "migration"), "checkpoint_interval_s", 0)))
+                json_get_int(json_get(s->wanted, "migration"), "checkpoint_interval_s", 0),
+                policy_says(s, "on_down", "none"), policy_says(s, "policy", "dynamic")))
         return err_wrap(err, "sliver %s", s->name);
     for (size_t i = 0; i < s->vnic_count; i++) {
         const struct vnic *v = &s->vnics[i];
@@ -178,7 +187,7 @@ static const struct { const char *from, *to; } transitions[] = {
     { "ready", "stopped" },        { "stopped", "ready" },      { "ready", "failed" },
     { "failed", "configuring" },   { "failed", "ready" },       { "stopped", "configuring" },
     { "stopped", "failed" },       { "migrating", "stopped" },  { "ready", "configuring" },
-    { "failed", "migrating" },
+    { "failed", "migrating" }, { "stopped", "migrating" },
 };
 
 static bool allowed(const char *from, const char *to) {
@@ -211,7 +220,10 @@ int sliver_set_allocation(struct db_conn *c, const char *id, const char *allocat
                           struct err *err) {
     if (db_exec(c, NULL, err, SQL_ALLOCATION, "ss", id, allocation)) return -1;
     if (strcmp(allocation, "unallocated") == 0) /* its addresses are free again */
-        return address_release(c, id, err) || db_exec(c, NULL, err, SQL_DROP_VNICS, "s", id) ? -1 : 0;
+        return address_release(c, id, err) || db_exec(c, NULL, err, SQL_DROP_VNICS, "s", id) ||
+                       db_exec(c, NULL, err, SQL_DISARM, "s", id)
+                   ? -1
+                   : 0;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "address.h"
 #include "checkpoint.h"
 #include "forwarding.h"
+#include "migration/arm.h"
 #include "migration/debt.h"
 #include "migration/loss.h"
 #include "node.h"
@@ -27,6 +28,7 @@ static void *run(void *arg) {
         node_watch_tick(t->am);
         reservation_tick(t->am);
         loss_tick(t->am);
+        arm_tick(t->am);
         debt_tick(t->am);
         checkpoint_tick(t->am);
         forwarding_tick(t->am);

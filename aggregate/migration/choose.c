@@ -3,6 +3,7 @@
 
 #include "../address.h"
 #include "../placement.h"
+#include "arm.h"
 #include "debt.h"
 
 #include <stdio.h>
@@ -17,18 +18,16 @@ static const char SQL_ENDS[] =
 static const char SQL_UNCLAIM_HELD[] = "DELETE FROM claim WHERE sliver = ? AND operation <> ?";
 static const char SQL_UNCLAIM[] = "DELETE FROM claim WHERE operation = ?";
 
-static struct placement_wish wish_of(const struct run *r) {
-    return (struct placement_wish){
-        .name = r->s.name,
-        .kind = r->s.kind,
-        .node = r->m.wanted_target[0] ? r->m.wanted_target : NULL,
-        .avoid = r->s.node,
-        .targets = r->m.wanted_target[0] ? NULL : json_path(r->s.wanted, "migration.targets"),
-        .vcpus = r->s.vcpus,
-        .memory_mib = r->s.memory_mib,
-        .disk_mib = r->s.disk_mib,
-        .rate_kbps = r->s.rate_kbps,
-    };
+/* Whom to try, one after the other, until one takes it. */
+enum among { AMONG_HELD, AMONG_LIST, AMONG_ANY, AMONG_END };
+
+static struct placement_wish wish_of(const struct run *r, enum among among, const char *held) {
+    struct placement_wish w;
+    arm_wish(&r->s, &w);
+    if (r->m.wanted_target[0]) w.node = r->m.wanted_target;
+    else if (among == AMONG_HELD) w.node = held;
+    if (w.node || among == AMONG_ANY) w.targets = NULL;
+    return w;
 }
 
 /* A public address stays at its site: elsewhere it needs another one, if its policy lets it go there. */
@@ -41,9 +40,9 @@ static void public_wish(const struct run *r, struct placement_wish *w) {
     w->stays = rule && strcmp(rule, "keep") == 0;
 }
 
-static int try_nodes(struct db_conn *c, struct run *r, const json *barred, struct err *err) {
+static int try_nodes(struct db_conn *c, struct run *r, struct placement_wish wish, const json *barred,
+                     struct err *err) {
     struct node_list nodes CLEANUP(node_list_done) = { 0 };
-    struct placement_wish wish = wish_of(r);
     public_wish(r, &wish);
     json *reasons AUTO_JSON = NULL;
     wish.barred = barred;
@@ -56,10 +55,25 @@ static int try_nodes(struct db_conn *c, struct run *r, const json *barred, struc
     return 0;
 }
 
+/* The node that was held for it; then its list; and with a hybrid policy any other. */
+static int try_all(struct db_conn *c, struct run *r, const char *held, const json *barred,
+                   struct err *err) {
+    const char *policy = json_str(json_path(r->s.wanted, "migration.policy"));
+    bool hybrid = policy && strcmp(policy, "hybrid") == 0;
+    int rc = -1;
+    for (enum among a = held[0] ? AMONG_HELD : AMONG_LIST; rc && a < AMONG_END; a++) {
+        if (a == AMONG_ANY && !hybrid) break;
+        rc = try_nodes(c, r, wish_of(r, a, held), barred, err);
+        if (r->m.wanted_target[0]) break;
+    }
+    if (rc == 0 && held[0]) json_set_str(r->detail, "held", held);
+    return rc;
+}
+
 /* A node that still has to clear away an earlier attempt is out of the question: being told to
  * forget that one, it would forget this one too. A node at which an attempt has failed is taken if
  * there is no other. */
-static int choose(struct db_conn *c, struct run *r, struct err *err) {
+static int choose(struct db_conn *c, struct run *r, const char *held, struct err *err) {
     if (strcmp(r->m.wanted_target, r->s.node) == 0)
         return err_set(err, ERR_CONFLICT, "sliver %s is on node %s already", r->s.name, r->s.node);
     json *owing AUTO_JSON = json_object();
@@ -71,8 +85,8 @@ static int choose(struct db_conn *c, struct run *r, struct err *err) {
         if (node && !json_has(barred, node)) json_set_str(barred, node, "failed_before");
     }
     struct err first = ERR_INIT;
-    if (try_nodes(c, r, barred, &first) == 0) return 0;
-    return try_nodes(c, r, owing, err);
+    if (try_all(c, r, held, barred, &first) == 0) return 0;
+    return try_all(c, r, held, owing, err);
 }
 
 /* Also an attempt that fails uses one up: its target has seen it and will refuse it from then on. */
@@ -86,9 +100,12 @@ static int take_epoch(struct db_conn *c, struct run *r, struct err *err) {
 
 static int choose_fn(struct db_conn *c, void *arg, struct err *err) {
     struct run *r = arg;
-    /* What a drain had claimed for it in advance becomes its own claim. */
-    if (db_exec(c, NULL, err, SQL_UNCLAIM_HELD, "ss", r->s.id, r->m.id) || choose(c, r, err) ||
-        take_epoch(c, r, err)) return -1;
+    char held[64];
+    /* What its policy, or a drain, had claimed for it in advance becomes its own claim. */
+    if (arm_take(c, r->s.id, held, err) ||
+        db_exec(c, NULL, err, SQL_UNCLAIM_HELD, "ss", r->s.id, r->m.id) ||
+        choose(c, r, held, err) || take_epoch(c, r, err))
+        return -1;
     snprintf(r->m.source, sizeof r->m.source, "%s", r->s.node);
     r->m.source_epoch = r->s.epoch;
     return db_exec(c, NULL, err, SQL_CLAIM, "sssiiii", r->m.id, r->s.id, r->m.target, r->s.vcpus,

@@ -75,18 +75,25 @@ static int recover_fn(struct db_conn *c, void *arg, struct err *err) {
     const struct migration_wish wish = { "aggregate", r->signal, NULL, NULL };
     char id[37], text[400];
     if (plan != LOSS_WAIT) return migration_add_wish(c, &s, &wish, id, err);
+    if (!strcmp(s.state, "stopped")) { /* it stays what it is; looked at again later */
+        int64_t now = clock_wall_ms();
+        return loss_db_mark(c, s.id, now, now + LOSS_RETRY_MS, err);
+    }
     snprintf(text, sizeof text, "its node %s %s; %s", s.node, r->said ? r->said : "is lost", why);
     return loss_declare(c, s.id, text, err);
 }
 
 static int due_fn(struct db_conn *c, void *arg, struct err *err) { return loss_db_due(c, arg, err); }
 
-static void recover_due(struct aggregate *am) {
+static int down_fn(struct db_conn *c, void *arg, struct err *err) { return loss_db_down(c, arg, err); }
+
+/* said: see struct recover. */
+static void recover_all(struct aggregate *am, db_fn which, const char *signal, const char *said) {
     struct err err = ERR_INIT;
     json *ids AUTO_JSON = NULL;
-    if (db_read(am->db, due_fn, &ids, &err)) log_warn("lost slivers not looked at", "error=%s", err.msg);
+    if (db_read(am->db, which, &ids, &err)) log_warn("lost slivers not looked at", "error=%s", err.msg);
     for (size_t i = 0; i < json_length(ids); i++) {
-        struct recover r = { am, json_str(json_at(ids, i)), "lost", NULL };
+        struct recover r = { am, json_str(json_at(ids, i)), signal, said };
         if (db_write(am->db, recover_fn, &r, &err))
             log_warn("lost sliver not recovered", "sliver=%s error=%s", r.sliver, err.msg);
     }
@@ -124,6 +131,7 @@ static void find_back(struct aggregate *am) {
 }
 
 void loss_tick(struct aggregate *am) {
-    recover_due(am);
+    recover_all(am, due_fn, "lost", NULL);
+    recover_all(am, down_fn, "down", "has it, but it went down");
     find_back(am);
 }

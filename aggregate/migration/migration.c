@@ -27,7 +27,7 @@ int migration_add(struct db_conn *c, const struct sliver *s, const char *owner,
 int migration_add_wish(struct db_conn *c, const struct sliver *s, const struct migration_wish *w,
                        char ret_id[37], struct err *err) {
     bool recovers = strcmp(w->trigger, "lost") == 0 || strcmp(w->trigger, "down") == 0;
-    if (strcmp(s->state, "ready") && !(recovers && strcmp(s->state, "failed") == 0)) {
+    if (strcmp(s->state, "ready") && !(recovers && (!strcmp(s->state, "failed") || !strcmp(s->state, "stopped")))) {
         err_set(err, ERR_CONFLICT, "sliver %s is %s; only a ready one can be moved", s->name, s->state);
         return err_remedy(err, "see `jogak sliver show %s`", s->name);
     }

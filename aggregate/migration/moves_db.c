@@ -12,7 +12,7 @@ static const char SQL_CLAIM[] =
 static const char SQL_UNCLAIM[] =
     "DELETE FROM claim WHERE operation = ?1 AND (?2 IS NULL OR sliver = ?2)";
 static const char SQL_ELSEWHERE[] =
-    "SELECT 1 AS there FROM claim WHERE sliver = ?2 AND operation <> ?1";
+    "SELECT 1 AS there FROM claim WHERE sliver = ?2 AND operation <> ?1 AND operation <> sliver";
 static const char SQL_DRAIN[] =
     "SELECT id FROM operation WHERE kind = 'drain' AND node = ?"
     " AND state IN ('pending', 'running', 'cancelling')";
