@@ -33,7 +33,7 @@ struct agents *agents_new(const struct identity *identity, struct err *err) {
         err);
     if (!client) return NULL;
     struct agents *a = xcalloc(1, sizeof *a);
-    *a = (struct agents){ client, call_https, free_https };
+    *a = (struct agents){ .ctx = client, .call = call_https, .free = free_https };
     return a;
 }
 
@@ -77,6 +77,10 @@ static void *call_thread(void *arg) {
     return NULL;
 }
 
+static bool in_turn;
+
+void agents_call_in_turn(void) { in_turn = true; }
+
 size_t agents_call_all(struct aggregate *am, struct agents_each *calls, size_t count) {
     pthread_t *threads AUTO_FREE = xcalloc(count, sizeof *threads);
     bool *started AUTO_FREE = xcalloc(count, sizeof *started);
@@ -84,7 +88,7 @@ size_t agents_call_all(struct aggregate *am, struct agents_each *calls, size_t c
     /* The last one runs here: a slice on one node starts no thread at all. */
     for (size_t i = 0; i < count; i++) {
         tasks[i] = (struct task){ am, &calls[i], NULL };
-        if (i + 1 < count)
+        if (i + 1 < count && !in_turn)
             started[i] = pthread_create(&threads[i], NULL, call_thread, &tasks[i]) == 0;
         if (!started[i]) call_thread(&tasks[i]);
     }

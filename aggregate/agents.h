@@ -42,6 +42,8 @@ struct agents_each {
 };
 /* Returns how many failed. */
 size_t agents_call_all(struct aggregate *am, struct agents_each *calls, size_t count);
+/* From now on one after the other, so that a simulation replays the same. Tests only. */
+void agents_call_in_turn(void);
 void agents_each_done(struct agents_each *calls, size_t count);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "nodemgr/fence.h"
+#include "nodemgr/forgotten.h"
 #include "nodemgr/migration_db.h"
 #include "nodemgr/sliver_lock.h"
 #include "nodemgr/sliver_parts.h"
@@ -23,6 +24,7 @@ struct migrations {
     pthread_mutex_t lock;
     struct migration *first;
     struct tunnel_listener *listener;
+    struct forgotten forgotten; /* under lock */
 };
 
 /* --- parts --- */
@@ -186,11 +188,14 @@ static struct migration *migration_new(struct migrations *all, const char *id,
     return NULL;
 }
 
-static void list(struct migration *m) {
+static int list(struct migration *m, struct err *err) {
     WITH_LOCK(&m->all->lock);
+    if (forgotten_has(&m->all->forgotten, m->id, m->epoch))
+        return err_set(err, ERR_STALE_EPOCH, "migration %s was ended before it came", m->id);
     m->next = m->all->first;
     m->all->first = m;
     m->users++;
+    return 0;
 }
 
 /* --- the routes' work --- */
@@ -258,8 +263,7 @@ json *migration_put(struct migrations *all, const char *id, const json *spec, st
     if (!m || agrees(m, spec, err)) return NULL;
     WITH_SLIVER(all->agent->locks, m->spec.sliver); /* a checkpoint's pause is over, and none begins */
     if (refuse_second(all, m, err)) return NULL;
-    if ((m->source ? source_check : target_check)(m, spec, NULL, err)) return NULL;
-    list(m);
+    if ((m->source ? source_check : target_check)(m, spec, NULL, err) || list(m, err)) return NULL;
     migration_set_phase(m, PHASE_CHECKED);
     return migration_json(m, err);
 }
@@ -303,6 +307,17 @@ static void merge(json *into, const json *extra) {
     while (json_next(extra, &at, &key, &value)) json_set(into, key, json_ref(value));
 }
 
+/* A verb from before the aggregate turned round, which was long on its way: an undo would let the guest
+ * run again that is about to run at the target. */
+static int check_turn(struct migration *m, const json *body, struct err *err) {
+    int64_t turn = json_get_int(body, "turn", 0);
+    if (turn < m->turn)
+        return err_set(err, ERR_STALE_EPOCH, "migration %s is at turn %lld, not %lld", m->id,
+                       (long long)m->turn, (long long)turn);
+    m->turn = turn;
+    return 0;
+}
+
 static int run_verb(struct migration *m, const char *verb, const json *body, json *extra,
                     struct err *err) {
     migration_verb_fn *fn = find_verb(m, verb, err);
@@ -311,6 +326,7 @@ static int run_verb(struct migration *m, const char *verb, const json *body, jso
     if (fn == source_undo) source_cancel(m);
     if (fn == target_undo) target_cancel(m);
     WITH_LOCK(&m->verbs);
+    if (check_turn(m, body, err)) return -1;
     if (fn(m, body, extra, err)) return err_wrap(err, "%s", verb);
     log_info("migration verb", "migration=%s role=%s verb=%s us=%lld", m->id,
              m->source ? "source" : "target", verb, (long long)(clock_monotonic_us() - begin));
@@ -350,7 +366,11 @@ json *migration_get(struct migrations *all, const char *id, const char *sliver, 
     return migration_json(m, err);
 }
 
-int migration_forget(struct migrations *all, const char *id, struct err *err) {
+int migration_forget(struct migrations *all, const char *id, int64_t epoch, struct err *err) {
+    {
+        WITH_LOCK(&all->lock);
+        forgotten_note(&all->forgotten, id, epoch);
+    }
     struct migration *m AUTO_MIGRATION = find(all, id);
     if (!m) return migration_db_delete(all->agent->db, id, err);
     WITH_LOCK(&m->verbs); /* what is being removed is removed first */
@@ -417,7 +437,7 @@ static void restore_one(void *ctx, const char *id, const char *phase, const json
     m->phase = migration_phase_named(phase);
     if (hypervisor_state(all->agent->hypervisor, m->name, &info, &err) == 0)
         (m->source ? source_reconcile : target_reconcile)(m, info.state);
-    list(m);
+    list(m, NULL); /* at the start nothing is forgotten yet */
     log_info("migration found again", "migration=%s phase=%s", id, migration_phase_name(m->phase));
 }
 

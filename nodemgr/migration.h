@@ -39,7 +39,7 @@ json *migration_verb(struct migrations *all, const char *id, const char *verb, c
  * when there is no such migration. */
 json *migration_get(struct migrations *all, const char *id, const char *sliver, uint64_t seen,
                     int64_t wait_ms, struct err *err);
-/* Errors: ERR_CONFLICT while it is under way. */
-int migration_forget(struct migrations *all, const char *id, struct err *err);
+/* And takes it in no more, up to this epoch of it. Errors: ERR_CONFLICT while it is under way. */
+int migration_forget(struct migrations *all, const char *id, int64_t epoch, struct err *err);
 
 #endif

@@ -70,6 +70,7 @@ struct migration {
     int64_t downtime_ms, force_ms; /* as stop said */
 
     /* Of the verbs' holder. */
+    int64_t turn;            /* the highest that a verb has named; forgotten when the agent ends */
     struct tunnel *tunnel;
     struct hypervisor_migration *connection;
     struct pin *pin;

@@ -27,7 +27,10 @@ int route_migration_delete(void *ctx, const struct http_request *req, struct htt
                            struct err *err) {
     struct agent *a = ctx;
     const char *id = route_uuid(req, 0, err);
-    if (!id || migration_forget(a->migrations, id, err)) return -1;
+    int64_t epoch;
+    if (!id || http_query_int(req, "epoch", 0, INT64_C(1) << 52, 0, &epoch, err) ||
+        migration_forget(a->migrations, id, epoch, err))
+        return -1;
     reply->status = 204;
     return 0;
 }

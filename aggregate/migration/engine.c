@@ -83,6 +83,17 @@ static int commit_fn(struct db_conn *c, void *arg, struct err *err) {
                : 0;
 }
 
+/* What must not be given up: a full disk can refuse it, so it is repeated until it is there. */
+static int insist(struct run *r, const char *what, db_fn fn, void *arg, struct err *err) {
+    while (db_write(r->am->db, fn, arg, err)) {
+        if (stopping(r)) return stop_here(err);
+        log_error("to be repeated", "what=%s migration=%s error=%s", what, r->m.id, err->msg);
+        clock_sleep_ms(RETRY_MOST_MS);
+    }
+    err_clear(err);
+    return 0;
+}
+
 /* 0; -1: stopping; 1: refused, since the source is back. */
 static int commit(struct run *r, struct err *err) {
     /* A full disk can refuse it; there is no way back, so it is repeated until it is there. */
@@ -154,6 +165,7 @@ static int end_attempt(struct run *r, const struct err *why, struct err *err) {
 /* Undo is repeated until it succeeds: a source that is away now has to be told later. */
 static int undo(struct run *r, const struct err *why, struct err *err) {
     note_cause(r, why);
+    step_turn(r);
     r->undo_since_ms = clock_monotonic_ms();
     if (journal_state(r->am, &r->m, "undoing", err)) return -1;
     for (int i = STEP_COMMIT_AFTER; i-- > 0;) {
@@ -307,16 +319,22 @@ static int owed_fn(struct db_conn *c, void *arg, struct err *err) {
 }
 
 static int finish(struct run *r, struct err *err) {
-    if (db_write(r->am->db, finish_fn, r, err)) return -1;
+    if (insist(r, "end", finish_fn, r, err)) return -1;
     const char *nodes[2];
     size_t n = step_ends(r, nodes);
     for (size_t i = 0; i < n; i++) {
         json *answer AUTO_JSON = agents_call(r->am, nodes[i], "DELETE", NULL, 5000, NULL,
-                                             "/v1/migrations/%s", r->m.id);
+                                             "/v1/migrations/%s?epoch=%lld", r->m.id,
+                                             (long long)r->m.epoch);
         struct owed owed = { r, nodes[i] };
-        if (!answer) db_write(r->am->db, owed_fn, &owed, NULL);
+        if (!answer && insist(r, "debt", owed_fn, &owed, err)) return -1;
     }
-    return journal_state(r->am, &r->m, "done", err);
+    while (journal_state(r->am, &r->m, "done", err)) {
+        if (stopping(r)) return stop_here(err);
+        clock_sleep_ms(RETRY_MOST_MS);
+    }
+    err_clear(err);
+    return 0;
 }
 
 /* Until the guest is known to be whole at the target with the source pinned (0), or the migration
@@ -329,6 +347,7 @@ static int settle(struct run *r, struct err *err) {
     while (failed) {
         if (recover(r, err)) return -1;
         /* It had arrived after all: pin the source before anything else. */
+        step_turn(r);
         failed = walk(r, &steps[STEP_COMMIT_AFTER - 1], "run", steps[STEP_COMMIT_AFTER - 1].run, err);
         if (failed) clock_sleep_ms(RETRY_FIRST_MS);
     }

@@ -44,12 +44,15 @@ enum verdict step_probe(struct run *r, struct err *ret_why) {
     json_del(r->m.facts, "by_lease");
     const char *at_source = sliver_state(source);
     if (strcmp(at_source, "running") == 0) return VERDICT_UNDO;
+    /* An agent that was restarted in the midst of it cannot let the guest go any more, only keep it. */
+    bool there = strcmp(at_source, "absent") && strcmp(at_source, "unknown");
+    if (there && step_phase_is(source, " failed ")) return VERDICT_UNDO;
     json *target AUTO_JSON = ask(r, r->m.target, ret_why);
     if (!target) return without_target(r, at_source);
     const char *at_target = sliver_state(target);
     log_info("probed", "migration=%s source=%s target=%s", r->m.id, at_source, at_target);
     if (has_arrived(target)) return VERDICT_FORWARD;
-    if (strcmp(at_source, "absent") && strcmp(at_source, "unknown")) return VERDICT_UNDO;
+    if (there) return VERDICT_UNDO;
     if (strcmp(at_source, "absent") == 0 && strcmp(at_target, "absent") == 0) return VERDICT_LOST;
     return VERDICT_WAIT;
 }

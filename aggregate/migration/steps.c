@@ -6,10 +6,20 @@
 
 int64_t step_timeout_ms(int step) { return steps[step - 1].timeout_ms; }
 
+void step_turn(struct run *r) {
+    json_set_int(r->m.facts, "turn", json_get_int(r->m.facts, "turn", 0) + 1);
+}
+
+void step_tell_turn(const struct run *r, json *body) {
+    int64_t turn = json_get_int(r->m.facts, "turn", 0);
+    if (turn) json_set_int(body, "turn", turn); /* none yet: agents of an older release know no such word */
+}
+
 json *step_call(struct run *r, int step, const char *node, const char *verb, json *more,
                 struct err *err) {
     json *body AUTO_JSON = more ? more : json_object();
     json_set_int(body, "epoch", r->m.epoch);
+    step_tell_turn(r, body);
     return agents_call(r->am, node, "POST", body, step_timeout_ms(step), err,
                        "/v1/migrations/%s/%s", r->m.id, verb);
 }

@@ -11,6 +11,10 @@ int64_t step_timeout_ms(int step);
 /* A verb of the migration at a node, at this attempt's epoch. Takes more (may be NULL). */
 json *step_call(struct run *r, int step, const char *node, const char *verb, json *more,
                 struct err *err);
+/* The migration changes its direction, to undo or, after all, forward: what was said before and is still
+ * on its way must not count any more. Durable with the next row of the journal. */
+void step_turn(struct run *r);
+void step_tell_turn(const struct run *r, json *body);
 /* How the migration stands there; waits wait_ms for a sequence above seen. */
 json *step_look(struct run *r, int step, const char *node, int64_t seen, int wait_ms,
                 struct err *err);

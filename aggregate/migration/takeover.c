@@ -21,6 +21,7 @@ static int call_ends(struct run *r, int step, const char *verb, json **ret_sourc
         snprintf(calls[i].path, sizeof calls[i].path, "/v1/migrations/%s/%s", r->m.id, verb);
         calls[i].method = "POST";
         calls[i].body = json_set_int(json_object(), "epoch", r->m.epoch);
+        step_tell_turn(r, calls[i].body);
         calls[i].timeout_ms = step_timeout_ms(step);
     }
     size_t failed = agents_call_all(r->am, calls, n);
@@ -81,14 +82,13 @@ static void drain_source(struct run *r) {
 }
 
 /* Whoever follows the slice's events (its DNS, say) hears of another public address when it answers. */
-static void tell_address(struct run *r) {
-    struct err tell = ERR_INIT;
+static int tell_address(struct run *r, struct err *err) {
     json *change = NULL;
-    if (address_tell(r->am, &r->s, r->m.id, &change, &tell))
-        log_warn("change of address not told yet", "migration=%s error=%s", r->m.id, tell.msg);
+    if (address_tell(r->am, &r->s, r->m.id, &change, err)) return -1; /* a full disk: the row runs again */
     if (change) json_set(r->m.facts, "address", change);
     if (json_has(r->m.facts, "address"))
         json_set(r->detail, "address", json_copy(json_get(r->m.facts, "address")));
+    return 0;
 }
 
 int openflow_run(struct run *r, struct err *err) {
@@ -99,7 +99,7 @@ int openflow_run(struct run *r, struct err *err) {
         json_set_str(r->detail, "behind", push.msg);
     }
     json_set_int(r->detail, "nodes", (int64_t)nodes);
-    tell_address(r);
+    if (tell_address(r, err)) return -1;
     if (r->how->source) drain_source(r);
     json *delivered AUTO_JSON = step_call(r, 12, r->m.target, "deliver", NULL, err);
     if (!delivered) return -1;

@@ -78,7 +78,8 @@ int check_undo(struct run *r, struct err *err) {
     size_t n = step_ends(r, ends);
     for (size_t i = 0; i < n; i++) {
         json *answer AUTO_JSON = agents_call(r->am, ends[i], "DELETE", NULL, step_timeout_ms(4),
-                                             err, "/v1/migrations/%s", r->m.id);
+                                             err, "/v1/migrations/%s?epoch=%lld", r->m.id,
+                                             (long long)r->m.epoch);
         if (!answer && leave_end(r, ends[i], err)) return -1;
     }
     return 0;

@@ -25,7 +25,9 @@ struct sim_node {
     char migration[37]; /* "" for none */
     bool source;        /* its role there */
     enum delivery delivery;
-    int64_t migration_epoch;
+    int64_t migration_epoch, turn;
+    char forgotten[37];  /* the migration that it was last told to forget, */
+    int64_t forgotten_epoch; /* up to this attempt of it */
     int manifest;       /* number of the state that it has put into the store; 0: none */
     enum phase phase;
     bool down;          /* does not answer */
@@ -215,6 +217,28 @@ static void copy_goes_on(struct sim *s, struct sim_node *n) {
     }
 }
 
+/* As source_reconcile() and target_reconcile() of the real agent do it. */
+void sim_agent_restart(struct sim *s, const char *name) {
+    struct sim_node *n = node_named(s, name), *other = other_end(s, n);
+    if (!n->migration[0] || n->phase <= PH_CHECKED || n->phase == PH_UNDONE) return;
+    if (!n->source) {
+        if (n->phase == PH_DELIVERED || n->phase == PH_ACTIVE) return;
+        if (n->state == SIM_RUNNING) n->phase = PH_ACTIVE;
+        else if (n->state == SIM_PAUSED) n->phase = PH_ARRIVED;
+        else n->phase = PH_FAILED;
+        return;
+    }
+    if (n->state == SIM_ABSENT) {
+        if (n->phase < PH_RELEASED) n->phase = PH_RELEASED;
+        return;
+    }
+    if (n->phase == PH_COPYING && n->delivery == DIRECT && other) { /* libvirt's tunnel went with it */
+        other->state = SIM_ABSENT;
+        other->phase = PH_FAILED;
+    }
+    n->phase = PH_FAILED;
+}
+
 static int undo_source(struct sim *s, struct sim_node *n, struct err *err) {
     struct sim_node *target = other_end(s, n);
     if (n->phase >= PH_RELEASED && n->phase <= PH_DRAINED) return conflict(err, n, "undo");
@@ -335,11 +359,18 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
         return migration_state(s, &nobody);
     }
     if (!strcmp(method, "DELETE")) {
+        const char *at = strstr(rest, "epoch=");
+        snprintf(n->forgotten, sizeof n->forgotten, "%s", id);
+        n->forgotten_epoch = at ? strtoll(at + 6, NULL, 10) : 0;
         if (mine) n->migration[0] = '\0', n->phase = PH_NONE;
         return json_object();
     }
     if (!strcmp(method, "PUT")) {
         bool target = strcmp(json_get_str(body, "role"), "target") == 0;
+        if (!strcmp(n->forgotten, id) && json_get_int(body, "epoch", 0) <= n->forgotten_epoch) {
+            err_set(err, ERR_STALE_EPOCH, "%s was told to forget it", n->name);
+            return NULL;
+        }
         if (target && check_epoch(n, body, err)) return NULL;
         if (target && !mine && json_get_int(body, "epoch", 0) == n->fence) {
             err_set(err, ERR_STALE_EPOCH, "%s has seen this epoch", n->name);
@@ -349,6 +380,7 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
             snprintf(n->migration, sizeof n->migration, "%s", id);
             n->phase = PH_CHECKED;
             n->polls = n->manifest = 0;
+            n->turn = 0;
             n->source = !target;
             n->delivery = delivery_of(body);
             n->migration_epoch = json_get_int(body, "epoch", 0);
@@ -365,6 +397,11 @@ static json *migration_call(struct sim *s, struct sim_node *n, const char *metho
         err_set(err, ERR_STALE_EPOCH, "%s: this is another attempt", n->name);
         return NULL;
     }
+    if (json_get_int(body, "turn", 0) < n->turn) {
+        err_set(err, ERR_STALE_EPOCH, "%s: the migration has turned since", n->name);
+        return NULL;
+    }
+    n->turn = json_get_int(body, "turn", 0);
     if (n->source ? source_verb(s, n, verb, err) : target_verb(s, n, verb, body, err)) return NULL;
     return migration_state(s, n);
 }
@@ -505,6 +542,6 @@ static void free_nothing(void *ctx) { (void)ctx; }
 
 struct agents *sim_agents(struct sim *s) {
     struct agents *a = xcalloc(1, sizeof *a);
-    *a = (struct agents){ s, sim_call, free_nothing };
+    *a = (struct agents){ .ctx = s, .call = sim_call, .free = free_nothing };
     return a;
 }

@@ -49,6 +49,8 @@ int sim_states(const struct sim *s);
 void sim_add_state(struct sim *s);
 /* The longest pause of a checkpoint; how many were taken. */
 int sim_captures(const struct sim *s);
+/* The agent of this node dies and is started again: what its libvirt has tells how far a migration was. */
+void sim_agent_restart(struct sim *s, const char *node);
 int sim_calls(const struct sim *s); /* delivered or not, since sim_new() */
 
 enum sim_state sim_state(const struct sim *s, const char *node);
