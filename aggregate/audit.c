@@ -4,6 +4,7 @@
 #include "audit_db.h"
 #include "audit_repair.h"
 #include "common/clock.h"
+#include "common/ids.h"
 #include "common/log.h"
 #include "event.h"
 
@@ -39,6 +40,22 @@ static void put_escaped(struct buf *b, const char *text) {
     }
 }
 
+/* Answers of agents are not held against a schema: what the comparison relies on is. */
+static bool is_sound(const json *item) {
+    const char *sliver = json_get_str(item, "sliver");
+    return json_get_str(item, "kind") && json_get_str(item, "name") && json_get_str(item, "ours") &&
+           (!sliver || uuid_valid(sliver));
+}
+
+static void take_items(json *whole, const json *page) {
+    const json *items = json_get(page, "items");
+    for (size_t i = 0; items && i < json_length(items); i++) {
+        if (is_sound(json_at(items, i))) json_add(json_get(whole, "items"), json_ref(json_at(items, i)));
+        else json_set_bool(whole, "complete", false);
+    }
+    if (!items || !audit_whole(page)) json_set_bool(whole, "complete", false);
+}
+
 static json *fetch(struct aggregate *am, const char *node, struct err *err) {
     json *whole AUTO_JSON = NULL;
     struct buf after AUTO_BUF = BUF_INIT;
@@ -46,13 +63,12 @@ static json *fetch(struct aggregate *am, const char *node, struct err *err) {
         json *one AUTO_JSON = agents_call(am, node, "GET", NULL, INVENTORY_MS, err,
                                           "/v1/inventory?after=%s", after.data ? after.data : "");
         if (!one) return NULL;
-        const json *items = json_get(one, "items");
         const char *next = json_get_str(one, "next");
-        if (whole && !audit_whole(one)) json_set_bool(whole, "complete", false);
-        if (!whole) whole = json_ref(one);
-        else
-            for (size_t i = 0; i < json_length(items); i++)
-                json_add(json_get(whole, "items"), json_ref(json_at(items, i)));
+        if (!whole) {
+            whole = json_copy(one);
+            json_set(whole, "items", json_array());
+        }
+        take_items(whole, one);
         if (!next) return STEAL(whole);
         buf_done(&after);
         after = (struct buf)BUF_INIT;

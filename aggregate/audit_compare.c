@@ -227,8 +227,9 @@ static void judge(struct look *l, const json *item) {
     const char *kind = json_get_str(item, "kind"), *ours = json_get_str(item, "ours");
     for (size_t i = 0; i < COUNT_OF(rules); i++) {
         if (strcmp(rules[i].kind, kind)) continue;
+        bool nobodys = rules[i].judge == of_sliver && !json_get_str(item, "sliver");
         if (!strcmp(ours, "no")) foreign(l, item);
-        else if (!strcmp(ours, "unknown")) unclear(l, item);
+        else if (!strcmp(ours, "unknown") || nobodys) unclear(l, item);
         else rules[i].judge(l, item);
     }
 }

@@ -294,6 +294,25 @@ START_TEST(silence_ends_nothing) {
 }
 END_TEST
 
+/* An agent that talks nonsense: nothing is concluded from it, and it does no harm. */
+START_TEST(nonsense_is_no_absence) {
+    static const char *const items[] = { "{}", "7", "null", "{\"kind\":\"domain\"}",
+                                         "{\"kind\":\"domain\",\"name\":\"x\"}",
+                                         "{\"kind\":1,\"name\":2,\"ours\":3}",
+                                         "{\"kind\":\"domain\",\"name\":\"x\",\"ours\":\"yes\",\"sliver\":\"../x\"}" };
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < COUNT_OF(items); i++) look(items[i], 0);
+    json_put(inventory);
+    inventory = parse("{\"items\":7,\"sources\":\"x\"}");
+    ck_assert_int_eq(audit_node(&am, "h1", NULL, &err), 0);
+    json_put(inventory);
+    inventory = json_object();
+    ck_assert_int_eq(audit_node(&am, "h1", NULL, &err), 0);
+    ck_assert_str_eq(ask("SELECT state AS answer FROM sliver WHERE id = '" A "'"), "ready");
+    ck_assert_str_eq(ask("SELECT COUNT(*) || '' AS answer FROM finding"), "0");
+}
+END_TEST
+
 START_TEST(a_new_agent_is_taught) {
     look(HEALTHY, 0);
     ck_assert_ptr_nonnull(strstr(calls, "POST /v1/fences;"));
@@ -438,6 +457,7 @@ int main(void) {
     tcase_add_test(t, flows_of_a_known_link_are_told_again);
     tcase_add_test(t, foreign_and_unknown_things_are_left_alone);
     tcase_add_test(t, silence_ends_nothing);
+    tcase_add_test(t, nonsense_is_no_absence);
     tcase_add_test(t, a_new_agent_is_taught);
     tcase_add_test(t, reports_raise_suspicion);
     tcase_add_loop_test(t, every_database_call_fails_once, 0, 3);

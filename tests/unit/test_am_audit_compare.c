@@ -97,6 +97,8 @@ static const struct rule_case {
       REPAIR_NONE, NULL },
     { "a tap that nothing explains", "ready", HEALTHY "," OF("unknown", "tap", "jgdeadbeef0001"), 0,
       "unclear", REPAIR_NONE, NULL },
+    { "a port without an owner", "ready", HEALTHY "," OF("yes", "port", "jg7"), 0, "unclear", REPAIR_NONE,
+      NULL },
     { "a domain of somebody else", "ready", HEALTHY "," OF("no", "domain", "web"), 0, "foreign",
       REPAIR_NONE, NULL },
     { "a tap of somebody else", "ready", HEALTHY "," OF("no", "tap", "vnet0"), 0, "foreign",
