@@ -6,6 +6,7 @@
 #include "nodemgr/fence.h"
 #include "nodemgr/hypervisor.h"
 #include "nodemgr/lease.h"
+#include "nodemgr/migration.h"
 #include "nodemgr/leftover.h"
 #include "nodemgr/sliver_db.h"
 #include "nodemgr/sliver_lock.h"
@@ -118,6 +119,11 @@ static int power_on(struct agent *a, const struct sliver_row *row, struct err *e
     struct err why = ERR_INIT;
     enum domain_state state = state_of(a, row->sliver, row->epoch, &why);
     if (state == DOMAIN_RUNNING) return 0;
+    /* One that stands still for a migration may run at the other end by the next instant. */
+    if (migrations_has(a->migrations, row->sliver)) {
+        err_set(err, ERR_CONFLICT, "sliver %s is in a migration", row->sliver);
+        return err_remedy(err, "Let that one end, or undo it.");
+    }
     struct sliver_spec spec CLEANUP(spec_done) = { .document = NULL };
     if (spec_read(row->document, &spec, err) || lease_check(a->lease, &spec, err)) return -1;
     if (state == DOMAIN_PAUSED)
