@@ -34,7 +34,16 @@ host_root() { echo "$LAB_RUN/$1/root"; }
 host_log() { echo "$LAB_RUN/$1/log/$2.log"; }
 host_netns() { echo "$LAB_NAME-$1"; }
 switch_netns() { echo "$LAB_NAME-sw"; }
+world_netns() { echo "$LAB_NAME-world"; }
 services_nic() { echo "jlab$LAB_ID"; }
+
+# Two sites, each with a gateway, public addresses and the router outside that all of them are reached by. They are
+# the addresses of documentation (RFC 5737), in namespaces only, so labs may have the same.
+SITES="east west"
+host_site() { case $1 in h1 | h2) echo east ;; *) echo west ;; esac; }
+site_gateway() { case $1 in east) echo h1 ;; west) echo h3 ;; esac; }
+site_pool() { case $1 in east) echo 203.0.113.16/28 ;; west) echo 198.51.100.16/28 ;; esac; }
+site_router() { case $1 in east) echo 203.0.113.1 ;; west) echo 198.51.100.1 ;; esac; }
 
 services_address() { echo "10.$((200 + LAB_ID)).0.1"; }
 mgmt_address() { echo "10.$((200 + LAB_ID)).0.$((10 + ${1#h}))"; }

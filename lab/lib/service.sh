@@ -79,8 +79,16 @@ enroll_token = /etc/jogak/token
 aggregate_url = $(service_url aggregate)
 vtep_address = $(underlay_address "$host")
 datapath = netdev
+site = $(host_site "$host")
 vcpus = 8
 CONF
+    uplink_configure "$host" >>"$root/etc/jogak/nodemgr.conf"
+}
+
+uplink_configure() {
+    local site
+    site=$(host_site "$1")
+    [ "$(site_gateway "$site")" != "$1" ] || printf 'uplink = ext0\nuplink_router = %s\n' "$(site_router "$site")"
 }
 
 agent_start() {

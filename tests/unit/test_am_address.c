@@ -7,6 +7,7 @@
 #include "aggregate/event.h"
 #include "aggregate/guest_seed.h"
 #include "aggregate/node.h"
+#include "aggregate/placement.h"
 #include "aggregate/topology.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -222,6 +223,32 @@ START_TEST(an_empty_pool_is_a_reason) {
 }
 END_TEST
 
+/* A sliver that has an address: what keeps it from, or lets it go to, a node of that site and of another. */
+START_TEST(an_address_binds_to_its_site) {
+    int64_t none = 0, one = 1;
+    struct node rows_[] = { { .name = "a", .state = "ready", .vcpus = 9, .site = "east", .public_free = &none },
+                            { .name = "b", .state = "ready", .vcpus = 9, .site = "west", .public_free = &one } };
+    for (size_t i = 0; i < COUNT_OF(rows_); i++) rows_[i].capabilities = json_parse("{\"kinds\":[\"full\"]}", 18, NULL);
+    struct placement_wish w = { .name = "x", .kind = "full", .is_public = true, .has_site = "east" };
+    ck_assert_ptr_null(placement_fits(&rows_[0], &w, 100).reason); /* its own address goes along */
+    ck_assert_ptr_null(placement_fits(&rows_[1], &w, 100).reason);
+    placement_use(&rows_[0], &w, 1);
+    placement_use(&rows_[1], &w, 1);
+    ck_assert_int_eq(none, 0);
+    ck_assert_int_eq(one, 0);
+    ck_assert_str_eq(placement_fits(&rows_[1], &w, 100).reason, "public_addresses");
+    placement_use(&rows_[1], &w, -1);
+    ck_assert_int_eq(one, 1);
+    w.stays = true;
+    ck_assert_ptr_null(placement_fits(&rows_[0], &w, 100).reason);
+    ck_assert_str_eq(placement_fits(&rows_[1], &w, 100).reason, "other_site");
+    w.is_public = false;
+    w.has_site = NULL;
+    ck_assert_ptr_null(placement_fits(&rows_[1], &w, 100).reason);
+    for (size_t i = 0; i < COUNT_OF(rows_); i++) node_done(&rows_[i]);
+}
+END_TEST
+
 static int owe_fn(struct db_conn *c, void *arg, struct err *e) {
     return db_exec(c, NULL, e, "INSERT INTO behind (slice, node, since_ms) VALUES (?, 'h1', 0)", "s", arg);
 }
@@ -284,6 +311,7 @@ int main(void) {
     tcase_add_test(config_case, sites_are_read);
     tcase_add_test(config_case, bad_sites_are_refused);
     tcase_add_test(config_case, topologies_that_cannot_work);
+    tcase_add_test(config_case, an_address_binds_to_its_site);
     suite_add_tcase(suite, config_case);
     TCase *tc = tcase_create("addresses");
     tcase_add_checked_fixture(tc, setup, teardown);

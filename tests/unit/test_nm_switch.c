@@ -967,6 +967,8 @@ START_TEST(test_public_across_nodes) {
     struct frame back = udp(9, ROUTER_HOST, "10.0.0.9", OUTSIDER, 64);
     struct frame outside = udp(UPLINK_HOST, HOP_HOST, "203.0.113.19", OUTSIDER, 63);
     struct frame ask = arp_request(9, "10.0.0.9", ROUTER);
+    struct frame forged = udp(9, ROUTER_HOST, "10.0.0.8", OUTSIDER, 64);
+    send_vxlan(&forged, 100, here);
     send_vxlan(&ask, 100, here); /* its own node answers that */
     send_vxlan(&back, 100, here);
     expect_translated(5, &back, &outside, "from another node to the outside");
