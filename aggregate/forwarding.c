@@ -162,7 +162,12 @@ static int push(struct aggregate *am, const struct push *how, size_t *ret_nodes,
         bool wanted = only ? strcmp(n->name, only) == 0
                            : holds(&v, n->name) || (also && strcmp(n->name, also) == 0);
         if (how->except && strcmp(n->name, how->except) == 0) wanted = false;
-        if (!wanted || !reachable(n)) continue;
+        if (!wanted) continue;
+        if (!reachable(n)) { /* what it missed it hears when it is back */
+            struct place p = { slice, n->name };
+            if (!strcmp(n->state, "lost")) db_write(am->db, behind_fn, &p, NULL);
+            continue;
+        }
         struct agents_each *call = &calls[count++];
         snprintf(call->node, sizeof call->node, "%s", n->name);
         /* A node without slivers of this slice sends nothing of it, so it has nothing cached. */

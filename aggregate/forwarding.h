@@ -11,7 +11,7 @@
 #include "sliver.h"
 
 /* Tell all nodes that hold slivers of the slice, and `also` (may be NULL), in parallel. `skip`
- * names a sliver to leave out (it is going), may be NULL. Nodes that are lost are passed over.
+ * names a sliver to leave out (it is going), may be NULL. Nodes that are lost are told when they are back.
  * ret_nodes (may be NULL): how many were told. */
 int forwarding_push(struct aggregate *am, const char *slice, const char *also, const char *skip,
                     size_t *ret_nodes, struct err *err);

@@ -5,6 +5,7 @@
 #include "aggregate/address.h"
 #include "aggregate/allocate.h"
 #include "aggregate/event.h"
+#include "aggregate/forwarding.h"
 #include "aggregate/guest_seed.h"
 #include "aggregate/node.h"
 #include "aggregate/placement.h"
@@ -277,6 +278,32 @@ START_TEST(given_back_once_all_were_told) {
 }
 END_TEST
 
+static int lose_fn(struct db_conn *c, void *arg, struct err *e) {
+    (void)arg;
+    return db_exec(c, NULL, e, "UPDATE node SET state = CASE name WHEN 'h2' THEN 'retired' ELSE 'lost' END", "");
+}
+
+static int behind_fn(struct db_conn *c, void *arg, struct err *e) {
+    struct db_stmt *q AUTO_STMT = db_query(c, e, "SELECT COUNT(*) AS n, MAX(node) AS node FROM behind", "");
+    if (!q || db_step(q, e) != 1) return -1;
+    ck_assert_int_eq(db_int(q, "n"), 1);
+    snprintf(arg, 8, "%s", db_text(q, "node"));
+    return 0;
+}
+
+/* A gateway that is lost hears of the slice when it is back, though no sliver runs there. */
+START_TEST(a_lost_gateway_is_told_later) {
+    char id[37], node[8];
+    ck_assert_msg(take(SLICE, topology_of(1, "h2"), id, NULL) == 0, "%s", err.msg);
+    struct sliver_list all AUTO_SLIVERS = { 0 };
+    slivers_of(id, &all);
+    ck_assert_int_eq(db_write(am.db, lose_fn, NULL, &err), 0);
+    ck_assert_int_eq(forwarding_push(&am, all.rows[0].slice, NULL, NULL, NULL, &err), 0);
+    ck_assert_int_eq(db_read(am.db, behind_fn, node, &err), 0);
+    ck_assert_str_eq(node, "h1");
+}
+END_TEST
+
 START_TEST(topologies_that_cannot_work) {
     static const struct {
         const char *vnics, *router, *what;
@@ -318,6 +345,7 @@ int main(void) {
     tcase_add_test(tc, each_gets_one_of_its_site);
     tcase_add_test(tc, an_empty_pool_is_a_reason);
     tcase_add_test(tc, given_back_once_all_were_told);
+    tcase_add_test(tc, a_lost_gateway_is_told_later);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
