@@ -78,7 +78,13 @@ int64_t lease_left_ms(struct aggregate *am, const char *node) {
 bool lease_is_over(struct aggregate *am, const char *node) { return lease_left_ms(am, node) == 0; }
 
 bool lease_fences(const struct sliver *s) {
-    return json_get_bool(json_get(s->wanted, "migration"), "fenced", true);
+    const json *rules = json_get(s->wanted, "migration");
+    const char *on_loss = json_get_str(rules, "on_node_loss");
+    const char *on_down = json_get_str(rules, "on_down");
+    bool recovered = on_loss ? strcmp(on_loss, "none") != 0
+                             : json_get_int(rules, "checkpoint_interval_s", 0) > 0;
+    if (on_down && strcmp(on_down, "none") != 0) recovered = true;
+    return json_get_bool(rules, "fenced", recovered);
 }
 
 int lease_check_over(struct aggregate *am, const struct sliver *s, struct err *err) {

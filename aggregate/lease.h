@@ -32,8 +32,10 @@ void leases_close(struct leases *l); /* NULL is fine */
 bool lease_is_over(struct aggregate *am, const char *node);
 /* How long until then, milliseconds; 0 when it is over, -1 when it never will be by time alone. */
 int64_t lease_left_ms(struct aggregate *am, const char *node);
-/* Does the sliver stop when its node's lease ends? Its policy may say no (migration.fenced: false): then it
- * runs on, and is never started elsewhere while its node is silent. */
+/* Does the sliver stop when its node's lease ends? Its policy may say so (migration.fenced); unsaid, only one does
+ * that is to be brought back when its node is lost (on_node_loss, on_down, checkpoint_interval_s), so that an aggregate
+ * that is away stops no other. One that is not fenced runs on, and is never started elsewhere while its node is
+ * silent. */
 bool lease_fences(const struct sliver *s);
 /* May the sliver be started elsewhere although its node is silent? 0, or -1 with ERR_CONFLICT and the
  * cause: it is unfenced, or the lease has not ended. */

@@ -210,7 +210,7 @@ static int add_slice(struct db_conn *c, int i, struct slice_row *ret, struct err
 static int add_sliver(struct db_conn *c, int i, const struct slice_row *slice, struct err *err) {
     char reservation[40], name[8], mac[18];
     snprintf(reservation, sizeof reservation, "21111111-2222-4333-8444-%012d", i % SLICES);
-    snprintf(name, sizeof name, "v%d", i / SLICES); /* the same names in each slice */
+    snprintf(name, sizeof name, "v%u", (unsigned char)(i / SLICES)); /* the same names in each slice */
     snprintf(mac, sizeof mac, "52:4a:00:00:00:%02x", i);
     const char *node = i < ON_H1 ? "h1" : i % 2 ? "h2" : "h3";
     return db_exec(c, NULL, err,

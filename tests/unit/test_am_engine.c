@@ -145,8 +145,8 @@ static const struct loss_case {
     enum sim_loss how;
     bool checkpoint;
 } losses[] = {
-    { "power, checkpoint", "{}", SIM_POWER, true },
-    { "cut off, checkpoint", "{}", SIM_CUT_OFF, true },
+    { "power, checkpoint", "{\"migration\":{\"on_node_loss\":\"checkpoint\"}}", SIM_POWER, true },
+    { "cut off, checkpoint", "{\"migration\":{\"checkpoint_interval_s\":60}}", SIM_CUT_OFF, true },
     { "power, fresh", "{\"migration\":{\"on_node_loss\":\"fresh\"}}", SIM_POWER, false },
     { "cut off, fresh", "{\"migration\":{\"on_node_loss\":\"fresh\"}}", SIM_CUT_OFF, false },
 };

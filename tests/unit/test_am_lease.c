@@ -232,13 +232,33 @@ START_TEST(policy) {
     struct sliver s = { .name = "a", .node = "h1" };
     struct err err = ERR_INIT;
     grant("h1", true, false);
-    ck_assert(lease_fences(&s));
+    ck_assert(!lease_fences(&s)); /* nobody asked to have it back elsewhere */
+    static const struct {
+        const char *rules;
+        bool fenced;
+    } rows[] = {
+        { "{\"migration\":{}}", false },
+        { "{\"migration\":{\"checkpoint_interval_s\":0}}", false },
+        { "{\"migration\":{\"on_node_loss\":\"none\",\"checkpoint_interval_s\":5}}", false },
+        { "{\"migration\":{\"on_node_loss\":\"fresh\",\"fenced\":false}}", false },
+        { "{\"migration\":{\"checkpoint_interval_s\":5}}", true },
+        { "{\"migration\":{\"on_node_loss\":\"fresh\"}}", true },
+        { "{\"migration\":{\"on_node_loss\":\"checkpoint\"}}", true },
+        { "{\"migration\":{\"on_down\":\"fresh\"}}", true },
+        { "{\"migration\":{\"fenced\":true}}", true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_put(s.wanted);
+        s.wanted = json_parse(rows[i].rules, strlen(rows[i].rules), &err);
+        ck_assert_msg(lease_fences(&s) == rows[i].fenced, "%s", rows[i].rules);
+    }
     ck_assert_int_eq(lease_check_over(&am, &s, &err), -1);
     ck_assert_int_eq(err.code, ERR_CONFLICT);
     now_ms += LEASE_MS + MARGIN_MS;
     err_clear(&err);
     ck_assert_int_eq(lease_check_over(&am, &s, &err), 0);
     json *rule = json_set_bool(json_object(), "fenced", false);
+    json_put(s.wanted);
     s.wanted = json_set(json_object(), "migration", rule);
     ck_assert(!lease_fences(&s));
     ck_assert_int_eq(lease_check_over(&am, &s, &err), -1);

@@ -311,7 +311,7 @@ END_TEST
 
 /* --- lost nodes and guests that are down --- */
 START_TEST(lost_without_a_checkpoint_waits_for_its_node) {
-    begin("{}");
+    begin("{\"on_node_loss\":\"checkpoint\"}");
     sim_lose(sim, "h1", SIM_CUT_OFF);
     sql("UPDATE node SET state = 'lost' WHERE name = 'h1'");
     loss_tick(&am); /* its lease has not ended: nothing is concluded */
