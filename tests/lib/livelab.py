@@ -150,6 +150,10 @@ class LiveLab:
     def nodes_ready(self, seconds=30):
         until(seconds, lambda: all(n["state"] == "ready" for n in self.ask("node", "list")), "all nodes ready", 0.2)
 
+    def agent_listens(self, host, seconds=30):
+        """Its node may still be called ready while an agent that was just started is not."""
+        until(seconds, lambda: self.inside(host, "ss", "-Hltn", "sport = :8404"), f"the agent of {host} listens", 0.1)
+
     # --- the aggregate's own rows, read beside it ---
     def rows(self, sql, *values):
         link = self.database()
