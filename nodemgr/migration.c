@@ -375,6 +375,7 @@ int migration_forget(struct migrations *all, const char *id, int64_t epoch, stru
     if (!m) return migration_db_delete(all->agent->db, id, err);
     WITH_LOCK(&m->verbs); /* what is being removed is removed first */
     if (!is_over(m) && migration_expect(m, "DELETE", err, PHASE_CHECKED, PHASE_MAX_)) return -1;
+    migration_remove_directory(m); /* an agent that died meanwhile has left it */
     if (migration_db_delete(all->agent->db, id, err)) return -1;
     unlist(m);
     return 0;

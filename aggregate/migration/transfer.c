@@ -239,11 +239,23 @@ static int fetch(struct run *r, struct err *err) {
     return answer ? 0 : -1;
 }
 
+#define ASK_SOURCE_MS 1000 /* a guest that has left takes less to arrive */
+
+/* A source whose agent was started again has given up: nothing comes any more, and the target cannot know.
+ * One that does not answer says nothing. */
+static bool source_gave_up(struct run *r, struct err *err) {
+    struct err none = ERR_INIT;
+    json *state AUTO_JSON = step_look(r, 8, r->m.source, 0, 0, &none);
+    if (!state || !step_phase_is(state, " failed undone ")) return false;
+    step_agent_error(state, r->m.source, err);
+    return true;
+}
+
 /* Until the target says that everything is there. No cancelling any more: what arrives now
  * cannot be called back, only libvirt itself can still fail. */
 static int await_arrival(struct run *r, struct err *err) {
     struct patience p = { 0, 0 };
-    int64_t seen = 0;
+    int64_t seen = 0, ask_ms = clock_monotonic_ms() + ASK_SOURCE_MS;
     for (;;) {
         json *state AUTO_JSON = step_look(r, 8, r->m.target, seen, p.deadline_ms ? STEP_LOOK_MS : 0, err);
         if (!state) return -1;
@@ -255,6 +267,10 @@ static int await_arrival(struct run *r, struct err *err) {
             return err_set(err, ERR_TIMEOUT, "the guest did not arrive at node %s within %lld ms",
                            r->m.target, (long long)step_timeout_ms(8));
         if (r->how->fetches) tell_progress(r, 8, "fetching from the store", state);
+        else if (clock_monotonic_ms() >= ask_ms) {
+            if (source_gave_up(r, err)) return -1;
+            ask_ms = clock_monotonic_ms() + ASK_SOURCE_MS;
+        }
     }
 }
 

@@ -75,13 +75,14 @@ def one_kill(lab, a, victim, step, source, target):
         wrong.append(f"killed in step {died_in}, behind the commit, it ended {state}")
     if detector.ran() != (2 if state == "done" else 1):
         wrong.append(f"{detector.ran()} incarnations were seen to send: {detector.incarnations}")
+    wrong += at_rest(lab)
     if len(qemu_of({sliver})) != 1:
         wrong.append(f"QEMUs: {qemu_of({sliver})}")
-    return died_in, wrong + at_rest(lab)
+    return died_in, wrong
 
 
-def at_rest(lab, seconds=5):
-    """Leftovers may go a moment after the end, not later."""
+def at_rest(lab, seconds=15):
+    """What an agent owes after its restart may take it a moment."""
     end = time.monotonic() + seconds
     while (wrong := leftovers.complaints(lab)) and time.monotonic() < end:
         time.sleep(0.3)
